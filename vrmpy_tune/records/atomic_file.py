@@ -1,0 +1,58 @@
+"""Replace a file so that a reader, or a crash, sees the old content or the new, never a part."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vrmpy_tune.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def replace_file(path: Path, lines: Iterable[str]) -> int:
+    """Write ``lines``, each with a line feed, to ``path``; return how many there were.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written; an existing one is then as it was.
+    """
+    count = 0
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # In the same directory: a rename is atomic only within one file system.
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            for line in lines:
+                stream.write(line)
+                stream.write("\n")
+                count += 1
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}. "
+            "Free some space or name another file."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return count
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

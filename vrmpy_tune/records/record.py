@@ -1,0 +1,307 @@
+"""The record: one verified measurement of one choice for one workload."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from vrmpy_tune.errors import RecordFormatError
+from vrmpy_tune.measurement import Counts
+from vrmpy_tune.records.fields import SHA256, SPACE, TARGET, WORKLOAD, Fields
+from vrmpy_tune.records.safe_json import (
+    MAX_LINE_BYTES,
+    Json,
+    canonical_json,
+    check_limits,
+    parse_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vrmpy_tune.measurement import Measurement
+
+SCHEMA: Final = 1
+"""Version of the stored form of records, in every file and database."""
+
+SHORT_ID: Final = 16
+"""Characters of an id that are shown to people."""
+
+SortKey: TypeAlias = tuple[str, str, str, int, str]
+
+
+def canonical_trace(trace: str | Sequence[object]) -> str:
+    """Return the canonical text of a trace, as records carry it.
+
+    Parameters
+    ----------
+    trace:
+        What TVM's ``trace.as_json()`` returned, or its JSON text in any spacing.
+
+    Raises
+    ------
+    RecordFormatError
+        If it is not data, exceeds a limit, or is not a pair of instructions and decisions.
+    """
+    text = canonical_json(parse_json(trace) if isinstance(trace, str) else trace)
+    value = parse_json(text)
+    if not (
+        isinstance(value, list) and len(value) == 2 and all(isinstance(v, list) for v in value)
+    ):
+        raise RecordFormatError("A trace is a list of instructions and a list of decisions.")
+    return text
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes two records the same one; everything else about them is provenance.
+
+    Attributes
+    ----------
+    workload:
+        Canonical workload text, for example ``"dense:m=128,n=768,k=768,lhs=u8,rhs=u8"``.
+    target:
+        Target name, for example ``"hexagon-v68"``.
+    metric:
+        What the figure counts, for example ``"qemu-packets/1"``.
+    space:
+        Search space with operator, program form and version, for example ``"dense.scalar/1"``.
+    trace:
+        Canonical text of the choice, see :func:`canonical_trace`.
+    """
+
+    workload: str
+    target: str
+    metric: str
+    space: str
+    trace: str
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the identity, in hexadecimal."""
+        text = canonical_json([self.workload, self.target, self.metric, self.space, self.trace])
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Identity:
+        """Read the five fields of an identity, the trace as nested JSON."""
+        return cls(
+            workload=fields.text("workload", WORKLOAD),
+            target=fields.text("target", TARGET),
+            metric=fields.metric("metric"),
+            space=fields.text("space", SPACE),
+            trace=_read_trace(fields),
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the five fields, the trace as nested JSON."""
+        return {
+            "workload": self.workload,
+            "target": self.target,
+            "metric": self.metric,
+            "space": self.space,
+            "trace": parse_json(self.trace),
+        }
+
+
+@dataclass(frozen=True)
+class Record:
+    """One verified measurement, and where it came from.
+
+    Call :meth:`from_measurement` for a new record and :meth:`from_json` for stored data; nothing
+    else in this package constructs one.
+
+    Attributes
+    ----------
+    identity:
+        Workload, target, metric, space and trace.
+    counts:
+        What the device counted, in packets and instructions.  One run yields the figures of
+        several metrics, so all are kept; records of different metrics are still never compared.
+    static_vrmpy:
+        Multiply instructions of the vrmpy family in the kernel's assembly.
+    artifact:
+        SHA-256 of the kernel's object code, in hexadecimal.
+    device:
+        The device's description of itself.
+    inputs:
+        Names of the input sets on which the output matched the reference bit for bit.
+    alignment_checked:
+        Whether the addresses of scalar accesses were checked too.
+    seed:
+        Seed of the search that found it, if there was one.
+    toolchain:
+        Versions by name: ``tvm``, ``tvm_ffi``, ``zig``, ``codegen``, ``qemu``.
+    structural_hash:
+        TVM's structural hash of the workload's program.
+    """
+
+    identity: Identity
+    counts: Counts
+    static_vrmpy: int
+    artifact: str
+    device: str
+    inputs: tuple[str, ...]
+    alignment_checked: bool
+    seed: int | None
+    toolchain: Mapping[str, str] = field(hash=False)
+    structural_hash: str
+
+    @classmethod
+    def from_measurement(
+        cls,
+        measurement: Measurement,
+        *,
+        space: str,
+        trace: str | Sequence[object],
+        seed: int | None,
+        toolchain: Mapping[str, str],
+        structural_hash: str,
+    ) -> Record:
+        """Make the record of a verified measurement.
+
+        Raises
+        ------
+        RecordFormatError
+            If a field could not be read back from a store; the message names it.
+        """
+        identity = Identity(
+            measurement.workload,
+            measurement.target,
+            measurement.metric,
+            space,
+            canonical_trace(trace),
+        )
+        record = cls(
+            identity=identity,
+            counts=measurement.counts,
+            static_vrmpy=measurement.static_vrmpy,
+            artifact=measurement.artifact,
+            device=measurement.device,
+            inputs=measurement.inputs,
+            alignment_checked=measurement.alignment_checked,
+            seed=seed,
+            toolchain=dict(sorted(toolchain.items())),
+            structural_hash=structural_hash,
+        )
+        # What is written must be readable: the same checks as on the way in.
+        return cls.from_json(record.to_json())
+
+    @classmethod
+    def from_json(cls, value: Json) -> Record:
+        """Read what :meth:`to_json` wrote, from a source that need not be trusted.
+
+        Raises
+        ------
+        RecordFormatError
+            If a field is missing, unknown, of the wrong type or out of range, if the schema is not
+            :data:`SCHEMA` (see :mod:`vrmpy_tune.records.migration`), or if the id does not match.
+        """
+        check_limits(value)
+        fields = Fields(value, "record")
+        if (schema := fields.integer("schema")) != SCHEMA:
+            raise RecordFormatError(f"The record has schema {schema}, not {SCHEMA}.")
+        stored_id = fields.text("id", SHA256)
+        record = cls(
+            identity=Identity.from_fields(fields),
+            counts=Counts(
+                # A kernel of no packets cannot exist, and would win every comparison.
+                packets_total=fields.integer("packets_total", minimum=1),
+                packets_critical=fields.integer("packets_critical", minimum=1),
+                instructions=fields.integer("instructions"),
+                hvx_instructions=fields.integer("hvx_instructions"),
+                context_packets=fields.integers("context_packets"),
+            ),
+            static_vrmpy=fields.integer("static_vrmpy"),
+            artifact=fields.text("artifact", SHA256),
+            device=fields.text("device"),
+            inputs=fields.texts("inputs"),
+            alignment_checked=fields.boolean("alignment_checked"),
+            seed=fields.optional_integer("seed"),
+            toolchain=fields.text_map("toolchain"),
+            structural_hash=fields.text("structural_hash"),
+        )
+        fields.end()
+        if stored_id != record.id:
+            raise RecordFormatError(
+                f"The record's id {stored_id[:SHORT_ID]} is not that of its content, "
+                f"{record.short_id}: it was altered."
+            )
+        return record
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the record as JSON data: the identity's fields first, then the figures."""
+        return {
+            **self.identity.to_json(),
+            "schema": SCHEMA,
+            "id": self.id,
+            "packets_total": self.counts.packets_total,
+            "packets_critical": self.counts.packets_critical,
+            "instructions": self.counts.instructions,
+            "hvx_instructions": self.counts.hvx_instructions,
+            "context_packets": list(self.counts.context_packets),
+            "static_vrmpy": self.static_vrmpy,
+            "artifact": self.artifact,
+            "device": self.device,
+            "inputs": list(self.inputs),
+            "alignment_checked": self.alignment_checked,
+            "seed": self.seed,
+            "toolchain": dict(self.toolchain),
+            "structural_hash": self.structural_hash,
+        }
+
+    @property
+    def workload(self) -> str:
+        """Canonical workload text."""
+        return self.identity.workload
+
+    @property
+    def target(self) -> str:
+        """Target name."""
+        return self.identity.target
+
+    @property
+    def metric(self) -> str:
+        """Metric that :attr:`value` is a figure of."""
+        return self.identity.metric
+
+    @property
+    def space(self) -> str:
+        """Search space with its version."""
+        return self.identity.space
+
+    @property
+    def trace(self) -> str:
+        """Canonical text of the trace."""
+        return self.identity.trace
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the identity: 64 hexadecimal digits."""
+        return self.identity.id
+
+    @property
+    def short_id(self) -> str:
+        """The id's first 16 digits, for people; stores find records by them too."""
+        return self.id[:SHORT_ID]
+
+    @property
+    def value(self) -> int:
+        """The figure that the metric ranks by, in packets; lower is better."""
+        return self.counts.value(self.metric)
+
+    @property
+    def sort_key(self) -> SortKey:
+        """Order of listings: by workload, target and metric, then best first."""
+        return (self.workload, self.target, self.metric, self.value, self.id)
+
+
+def _read_trace(fields: Fields) -> str:
+    value = fields.any("trace")
+    if not isinstance(value, list):
+        raise RecordFormatError("The trace is not a list of instructions and decisions.")
+    text = canonical_trace(value)
+    if len(text) > MAX_LINE_BYTES // 2:
+        raise RecordFormatError(f"The trace is longer than {MAX_LINE_BYTES // 2:,} bytes.")
+    return text

@@ -1,0 +1,167 @@
+"""Connections to the database of a record store: settings, transactions, forks and deadlines."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from vrmpy_tune.errors import StoreError
+from vrmpy_tune.records.sql_errors import readable_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUSY_SECONDS: Final = 4.0
+"""How long to wait for another process's transaction; FAULTS.md row 2 allows 5 s in all."""
+
+_WRITES: Final = "vrmpy_tune_writes"
+
+
+class Database:
+    """Transactions on one database; safe to share between threads, and after a fork.
+
+    Parameters
+    ----------
+    url:
+        SQLAlchemy URL of a SQLite file or a PostgreSQL database.
+    readonly:
+        Never write, not even to create the file.
+
+    Raises
+    ------
+    StoreError
+        If the URL is none, or its driver is not installed.
+    """
+
+    def __init__(self, url: str, *, readonly: bool) -> None:
+        self.readonly = readonly
+        try:
+            parsed = make_url(url)
+            self.location = parsed.database or url if _is_sqlite(url) else parsed.render_as_string()
+            if _is_sqlite(url):
+                self._engine = _sqlite_engine(Path(parsed.database or ""), readonly)
+            else:
+                self._engine = create_engine(parsed, pool_pre_ping=True)
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"The record store {url} needs the module {error.name}. "
+                "For PostgreSQL: pip install 'psycopg[binary]'."
+            ) from error
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreError(f"The record store {url} cannot be opened: {error}.") from error
+        self._writing = threading.Lock()
+        self._process = os.getpid()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent view of the database."""
+        with readable_errors(self.location), self._own_engine().begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One durable transaction: committed at the end, rolled back by an exception."""
+        if self.readonly:
+            raise StoreError(
+                f"The record store {self.location} was opened for reading only. "
+                "Name a store that can be written with --records."
+            )
+        # Threads of one process queue here, which is fair; SQLite's own waiting is not.
+        with self._writing, readable_errors(self.location):
+            engine = self._own_engine().execution_options(**{_WRITES: True})
+            with engine.begin() as connection:
+                yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        with readable_errors(self.location):
+            self._own_engine().dispose()
+
+    def _own_engine(self) -> Engine:
+        if self._process != os.getpid():
+            # SQLite's locks and PostgreSQL's sockets must not be used across a fork: leave the
+            # parent's connections alone, and open new ones.
+            self._engine.dispose(close=False)
+            self._writing = threading.Lock()
+            self._process = os.getpid()
+        return self._engine
+
+
+def _is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite:")
+
+
+def _sqlite_engine(path: Path, readonly: bool) -> Engine:
+    if path == Path():
+        raise StoreError(
+            "A SQLite store is a file: write sqlite:///relative or sqlite:////absolute."
+        )
+    if readonly and not path.is_file():
+        raise StoreError(f"There is no record store at {path}. Check the path given to --records.")
+    if not readonly:
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def connect() -> sqlite3.Connection:
+        # isolation_level None: this module begins transactions, not the driver.
+        return sqlite3.connect(
+            _sqlite_uri(path, readonly),
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    engine = create_engine(f"sqlite:///{path}", creator=connect)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        if not readonly:
+            _use_write_ahead_log(connection)
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later can fail at once with "locked";
+        # one that takes the write lock first waits for its turn.
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _sqlite_uri(path: Path, readonly: bool) -> str:
+    base = path.absolute().as_uri()
+    if not readonly:
+        return f"{base}?mode=rwc"
+    log = path.with_name(f"{path.name}-wal")
+    if not os.access(path.parent, os.W_OK) and not log.exists():
+        # Readers of a write-ahead log share a file beside it.  Where that cannot be made, and
+        # there is no log, nobody can be writing.
+        return f"{base}?immutable=1"
+    return f"{base}?mode=ro"
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log, once in the life of the file.
+
+    SQLite does not wait for this lock by itself, so that two processes that create a store at the
+    same moment would fail without the loop.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -1,0 +1,70 @@
+"""What a database driver says, turned into a sentence with the path and a remedy."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from vrmpy_tune.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SENTENCES: Final = (
+    (
+        ("not a database", "file is encrypted"),
+        "{location} is not a record store. Name another file with --records, or move it away.",
+    ),
+    (
+        ("malformed", "corrupt"),
+        "The record store {location} is damaged. Restore it from a copy, or save what is left: "
+        "sqlite3 {location} .recover | sqlite3 recovered.db",
+    ),
+    (
+        ("is full", "disk i/o error", "no space left"),
+        "The disk that holds the record store {location} is full or failing; nothing was written. "
+        "Free some space, then run the same command again.",
+    ),
+    (
+        ("readonly", "read-only", "unable to open", "permission denied"),
+        "The record store {location} cannot be opened for writing: check the permissions of the "
+        "file and its directory, or name another store with --records.",
+    ),
+    (
+        ("locked", "busy"),
+        "The record store {location} is locked by another process for longer than 4 s. Wait for "
+        "it to end, or name another store with --records.",
+    ),
+    (
+        ("connection", "could not connect", "password authentication"),
+        "The record store {location} cannot be reached. Check that the server runs and that the "
+        "URL's host, user and database exist.",
+    ),
+)
+"""What drivers say, in lower case, and what to tell the user; the first match counts."""
+
+
+def store_error(location: str, error: Exception) -> StoreError:
+    """Return the readable form of a driver's error."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    detail = said[0] if said else type(error).__name__
+    for signs, sentence in _SENTENCES:
+        if any(sign in detail.lower() for sign in signs):
+            return StoreError(
+                f"{sentence.format(location=location)} (The database said: {detail}.)"
+            )
+    return StoreError(
+        f"The record store {location} cannot be used: {detail}. Name another one with --records."
+    )
+
+
+@contextmanager
+def readable_errors(location: str) -> Iterator[None]:
+    """Raise :class:`StoreError` for whatever a database driver raises inside."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise store_error(location, error) from error
