@@ -1,0 +1,79 @@
+"""Measurements, records and failures to test stores with."""
+
+from __future__ import annotations
+
+from vrmpy_tune.measurement import QEMU_PACKETS, Counts, Measurement, Outcome
+from vrmpy_tune.records import Failure, Identity, ImportedTrace, Record
+from vrmpy_tune.records.safe_json import Json
+
+DENSE = "dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
+CONV = "conv2d:n=1,h=56,w=56,ci=64,co=64,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8"
+V68 = "hexagon-v68"
+SPACE = "dense.scalar/1"
+TOOLCHAIN = {"tvm": "0.27.0", "zig": "0.17.1", "codegen": "zig", "qemu": "7.2.22"}
+
+
+def trace(choice: int) -> list[Json]:
+    """A small trace in the shape of TVM's; ``choice`` is its one decision."""
+    return [[["GetSBlock", [], ["dense", "main"], ["b0"]]], [[0, [choice, 4]]]]
+
+
+def measurement(
+    workload: str = DENSE,
+    *,
+    target: str = V68,
+    metric: str = QEMU_PACKETS,
+    total: int = 1000,
+    critical: int | None = None,
+) -> Measurement:
+    counts = Counts(total, critical or total // 4 + 1, 3 * total, 2 * total, (total, 0, 0, 0))
+    return Measurement(
+        workload=workload,
+        target=target,
+        metric=metric,
+        counts=counts,
+        static_vrmpy=64,
+        artifact="ab" * 32,
+        device="qemu-hexagon 7.2.22, cpu v67",
+        inputs=("random", "extremes"),
+        alignment_checked=True,
+    )
+
+
+def record(
+    choice: int = 1,
+    workload: str = DENSE,
+    *,
+    target: str = V68,
+    metric: str = QEMU_PACKETS,
+    total: int = 1000,
+    critical: int | None = None,
+    space: str = SPACE,
+    toolchain: dict[str, str] | None = None,
+) -> Record:
+    return Record.from_measurement(
+        measurement(workload, target=target, metric=metric, total=total, critical=critical),
+        space=space,
+        trace=trace(choice),
+        seed=0,
+        toolchain=TOOLCHAIN if toolchain is None else toolchain,
+        structural_hash="1234",
+    )
+
+
+def failure(choice: int = 1, workload: str = DENSE, outcome: Outcome = Outcome.CRASH) -> Failure:
+    return Failure.of(
+        outcome,
+        workload=workload,
+        target=V68,
+        metric=QEMU_PACKETS,
+        space=SPACE,
+        trace=trace(choice),
+        message="signal 11",
+        toolchain=TOOLCHAIN,
+    )
+
+
+def imported(choice: int = 1, workload: str = DENSE) -> ImportedTrace:
+    identity = Identity(workload, V68, QEMU_PACKETS, SPACE, record(choice, workload).trace)
+    return ImportedTrace(identity, 0.5, "elsewhere")
