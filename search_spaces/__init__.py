@@ -1,0 +1,62 @@
+"""What may be chosen for each operator.
+
+A new operator is a new module here with a ``SPACES`` tuple, listed in :data:`MODULES`, and a
+specification in :mod:`vrmpy_tune.workload`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import tvm
+
+    from search_spaces.geometry import Workload
+    from search_spaces.space import Space
+    from vrmpy_tune.target import HexagonTarget
+
+MODULES: Final = ("dense", "conv2d")
+
+
+def all_spaces() -> tuple[Space, ...]:
+    """Return every search space."""
+    return tuple(
+        space
+        for name in MODULES
+        for space in importlib.import_module(f"search_spaces.{name}").SPACES
+    )
+
+
+def spaces_for(workload: Workload, target: HexagonTarget) -> tuple[Space, ...]:
+    """Return the spaces that can hold the best kernel of ``workload`` on ``target``."""
+    return tuple(space for space in all_spaces() if space.applies(workload, target))
+
+
+def find_space(name: str) -> Space | None:
+    """Return the space called ``name``, for example ``"dense.scalar/1"``, or ``None``."""
+    return next((space for space in all_spaces() if space.name == name), None)
+
+
+def base_module(workload_text: str, space_name: str) -> tvm.IRModule:
+    """Return the program that a record's trace replays on.
+
+    Raises
+    ------
+    WorkloadError
+        If the text is not a workload.
+    StaleRecordError
+        If the space, or that version of it, does not exist any more.
+    """
+    from vrmpy_tune.errors import StaleRecordError
+    from vrmpy_tune.workload import parse_workload
+
+    workload = parse_workload(workload_text)
+    space = find_space(space_name)
+    if space is None:
+        known = ", ".join(one.name for one in all_spaces())
+        raise StaleRecordError(
+            f"The search space '{space_name}' of a record for {workload_text} does not exist in "
+            f"this version; it has {known}. Tune the workload again."
+        )
+    return space.module(workload)

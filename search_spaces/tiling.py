@@ -1,0 +1,207 @@
+"""The schedule of the vrmpy loop nest: which tiles, which loops, which order.
+
+Decisions are drawn by MetaSchedule's sampling primitives, so that they are part of the trace and
+can be mutated; what changes the shape of the trace (:class:`Sketch`) is a design space of its own.
+Every combination fits the 32 vector registers and a bounded loop body, so that a
+sampled candidate is valid by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from search_spaces.program import SUM_BYTES, Form
+from vrmpy_tune.intrin.registry import rule
+from vrmpy_tune.intrin.scalar_sum import scalar_sum
+from vrmpy_tune.intrin.table import Scopes, instruction
+from vrmpy_tune.target import LANES, REDUCE
+from vrmpy_tune.toolchain.codegen import ANNOTATION as CODEGEN_ANNOTATION
+from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tvm.s_tir import Schedule
+
+    from search_spaces.geometry import Geometry
+    from vrmpy_tune.target import HexagonTarget
+
+VECTOR_REGISTERS: Final = 32
+MAX_BODY: Final = 512
+"""Multiplies in one unrolled loop body: LLVM takes minutes on thousands."""
+MAX_WORDS: Final = 16
+"""Words of four channels in one unrolled loop body."""
+MAX_VECTORS: Final = 8
+"""Output vectors in one register tile."""
+MAX_ROWS: Final = 4
+"""Output rows in one register tile."""
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """One design space.
+
+    Attributes
+    ----------
+    vectors:
+        Output vectors in a register tile; divides the number of output vectors.
+    rows:
+        Output rows in a register tile; divides the height.
+    vtcm:
+        Whether activations are staged in VTCM.
+    """
+
+    vectors: int
+    rows: int
+    vtcm: bool
+
+    def max_columns(self) -> int:
+        """Return the widest tile whose accumulators and weights fit the registers."""
+        free = VECTOR_REGISTERS - self.vectors
+        return max(1, free // (self.vectors * self.rows))
+
+
+def sketches(geometry: Geometry, target: HexagonTarget) -> Iterator[Sketch]:
+    """Yield the design spaces of a geometry, the plainest first."""
+    height, width = geometry.height, geometry.columns
+    staged_bytes = geometry.batch * geometry.input_height * geometry.input_width
+    staged_bytes *= geometry.groups * geometry.words * REDUCE
+    for vectors in _divisors(geometry.vectors, MAX_VECTORS):
+        for rows in _divisors(height, MAX_ROWS):
+            sketch = Sketch(vectors, rows, vtcm=False)
+            columns = sketch.max_columns()
+            if rows > 1 and (columns < 2 or rows * vectors * columns < width):
+                continue
+            yield sketch
+    best = Sketch(max(_divisors(geometry.vectors, 2)), 1, vtcm=True)
+    if geometry.is_staged and staged_bytes <= target.vtcm_bytes // 2:
+        yield best
+
+
+def apply(sch: Schedule, geometry: Geometry, form: Form, sketch: Sketch) -> None:
+    """Schedule the program in ``sch`` along ``sketch``, drawing the remaining decisions."""
+    _draw_code_generator(sch)
+    scope = "global"
+    if sketch.vtcm:
+        scope = "global.vtcm"
+        sch.set_scope(sch.get_sblock("copy"), 0, scope)
+    if geometry.is_staged:
+        _schedule_staging(sch, geometry)
+    if form is Form.OFFSET:
+        _schedule_sums(sch, geometry, scope)
+    tile = _tile(sch, geometry, sketch)
+    _finish(sch, geometry, form, scope, tile)
+    if geometry.is_cropped:
+        sch.parallel(_outermost(sch, "crop"))
+
+
+def _draw_code_generator(sch: Schedule) -> None:
+    priors = [generator.prior for generator in CODE_GENERATORS]
+    choice = sch.sample_categorical(list(range(len(priors))), priors)
+    sch.annotate(sch.get_sblock("root"), CODEGEN_ANNOTATION, choice)
+
+
+def _schedule_staging(sch: Schedule, geometry: Geometry) -> None:
+    """Leave rows to memset and memcpy, which LLVM recognizes and the runtime supplies for HVX."""
+    for name in ("fill", "copy") if geometry.is_padded else ("copy",):
+        sch.parallel(_outermost(sch, name))
+
+
+def _outermost(sch: Schedule, block: str) -> Any:
+    """Fuse batch and rows, which every stage has outermost."""
+    loops = sch.get_loops(sch.get_sblock(block))
+    return sch.fuse(loops[0], loops[1])
+
+
+def _schedule_sums(sch: Schedule, geometry: Geometry, scope: str) -> None:
+    pixels, words = sch.get_sblock("sum_pixels"), sch.get_sblock("sum_words")
+    b, g, y, x = sch.get_loops(pixels)
+    sch.parallel(sch.fuse(b, g, y))
+    sch.compute_at(words, x, preserve_unit_loops=True)
+    half, outer, inner = sch.get_loops(words)[-3:]
+    sch.reorder(outer, half, inner)
+    sch.decompose_reduction(words, outer)
+    if geometry.words * REDUCE % SUM_BYTES == 0:
+        sch.tensorize(half, scalar_sum(geometry.lhs, scope))
+    if geometry.kernel != (1, 1):
+        _schedule_windows(sch, geometry)
+
+
+def _schedule_windows(sch: Schedule, geometry: Geometry) -> None:
+    windows = sch.get_sblock("sum_windows")
+    b, g, y, x, dy, dx = sch.get_loops(windows)
+    outer, lanes = sch.split(x, [None, LANES if geometry.sums_are_vectors else 1])
+    sch.reorder(outer, dy, dx, lanes)
+    sch.parallel(sch.fuse(b, g, y))
+    sch.vectorize(lanes)
+    sch.unroll(dx)
+    sch.unroll(dy)
+    sch.decompose_reduction(windows, dy)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Loops of the tiled reduction that later steps refer to."""
+
+    position: Any
+    reduction: Any
+    body: tuple[Any, ...]
+    lanes: Any
+
+
+def _tile(sch: Schedule, geometry: Geometry, sketch: Sketch) -> _Tile:
+    """Split and order the loops; draw tile sizes and the order of pixels and channels."""
+    multiply = sch.get_sblock("multiply")
+    b, y, x, g, no, ni, dy, dx, ko, ki = sch.get_loops(multiply)
+    rows_outer, row = sch.split(y, [None, sketch.rows])
+    rows = sch.fuse(b, rows_outer)
+    n_outer, vector = sch.split(no, [None, sketch.vectors])
+    limit = sketch.max_columns()
+    chunk, x_middle, column = sch.split(
+        x, sch.sample_perfect_tile(x, n=3, max_innermost_factor=limit)
+    )
+    row_chunk, row_middle = sch.split(rows, sch.sample_perfect_tile(rows, n=2))
+    depth = sch.fuse(dx, ko)
+    words = min(MAX_WORDS, max(1, MAX_BODY // (limit * sketch.rows * sketch.vectors)))
+    depth_outer, word = sch.split(
+        depth, sch.sample_perfect_tile(depth, n=2, max_innermost_factor=words)
+    )
+    sch.reorder(
+        row_chunk, chunk, g, n_outer, row_middle, x_middle,
+        dy, depth_outer, word, row, column, vector, ni, ki,
+    )  # fmt: skip
+    sch.parallel(sch.fuse(row_chunk, chunk, g, n_outer))
+    return _Tile(x_middle, dy, (word, row, column, vector), ni)
+
+
+def _finish(sch: Schedule, geometry: Geometry, form: Form, scope: str, tile: _Tile) -> None:
+    """Put the stores behind the accumulators, and the instruction into the body."""
+    multiply, store = sch.get_sblock("multiply"), sch.get_sblock("store")
+    sch.reverse_compute_at(store, tile.position, preserve_unit_loops=True)
+    *outer, lanes = sch.get_loops(store)[-5:]
+    vectors, lane = sch.split(lanes, [None, LANES])
+    sch.vectorize(lane)
+    for loop in (*outer, vectors):
+        sch.unroll(loop)
+    init = sch.decompose_reduction(multiply, tile.reduction)
+    *init_outer, init_lane = sch.get_loops(init)[-4:]
+    sch.vectorize(init_lane)
+    for loop in init_outer:
+        sch.unroll(loop)
+    sch.tensorize(tile.lanes, rule(multiply_rule(geometry, form), Scopes(scalar=scope)))
+    for loop in tile.body:
+        sch.unroll(loop)
+
+
+def multiply_rule(geometry: Geometry, form: Form) -> str:
+    """Return the name of the table row that multiplies in this form."""
+    short = {"uint8": "u8", "int8": "i8"}
+    lhs, rhs = short[geometry.lhs], short[geometry.rhs]
+    if form is Form.SPLAT:
+        return instruction(f"vrmpy.splat_{lhs}_{rhs}").name
+    return instruction(f"vrmpy.{lhs}_u8").name
+
+
+def _divisors(number: int, limit: int) -> list[int]:
+    return [divisor for divisor in range(1, min(number, limit) + 1) if number % divisor == 0]

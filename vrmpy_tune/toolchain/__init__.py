@@ -1,0 +1,1 @@
+"""From TIR to an object file: lowering, code generation, linking, caches, versions."""

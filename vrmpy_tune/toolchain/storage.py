@@ -1,0 +1,82 @@
+"""Where buffers inside a kernel live: registers, workspace, or VTCM.
+
+TVM's own lowering gets three things wrong for HVX: accumulators of 1 KB or more become
+workspace calls instead of stack variables that LLVM promotes to registers; the
+alignment of workspace buffers is forgotten, so that a scalar load of four bytes
+becomes four loads; and the lowering of ``global.vtcm`` fails on the ``llvm`` target.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import tvm
+from tvm import tirx
+from tvm.tirx import stmt as tir
+
+from vrmpy_tune.target import VECTOR_BYTES
+from vrmpy_tune.toolchain.statements import rewrite, sequence
+
+VTCM_SCOPE: Final = "global.vtcm"
+VTCM_ALLOCATE: Final = "vrmpy_vtcm_alloc"
+VTCM_FREE: Final = "vrmpy_vtcm_free"
+"""Functions of the on-device runtime: a last-in, first-out arena."""
+
+MAX_STACK_BYTES: Final = 64 << 10
+"""Largest buffer kept on the stack; accumulators of a register tile are at most 4 KB."""
+
+
+def place_buffers() -> tvm.transform.Pass:
+    """Return the pass that places allocations; it runs on flat loops, before packed calls."""
+
+    @tirx.transform.prim_func_pass(opt_level=0, name="vrmpy_tune.PlaceBuffers")
+    def run(function: tirx.PrimFunc, _module: tvm.IRModule, _context: object) -> tirx.PrimFunc:
+        return function.with_body(rewrite(function.body, _place))
+
+    return run
+
+
+def _place(statement: tir.Stmt) -> tir.Stmt:
+    if isinstance(statement, tir.AllocBuffer) and statement.buffer.scope() == "local":
+        if _bytes(statement.buffer) > MAX_STACK_BYTES:
+            raise ValueError(
+                f"The buffer {statement.buffer.name} of {_bytes(statement.buffer)} bytes is in "
+                f"scope 'local' but does not fit registers; compute its consumer in its loops."
+            )
+        return tir.AllocBuffer(statement.buffer, {"disable_lower_builtin": tirx.IntImm("int32", 1)})
+    if isinstance(statement, tir.SeqStmt):
+        return sequence(_place_in_sequence(list(statement.seq)))
+    return statement
+
+
+def _place_in_sequence(parts: list[tir.Stmt]) -> list[tir.Stmt]:
+    """State the alignment of each buffer for what follows it; turn VTCM into arena calls."""
+    for index in reversed(range(len(parts))):
+        part = parts[index]
+        if not isinstance(part, tir.AllocBuffer) or part.buffer.scope() == "local":
+            continue
+        buffer, rest = part.buffer, parts[index + 1 :]
+        if buffer.scope() == VTCM_SCOPE:
+            allocate = tirx.call_extern(
+                "handle", VTCM_ALLOCATE, tirx.const(_bytes(buffer), "uint64")
+            )
+            release = tirx.call_extern("int32", VTCM_FREE, buffer.data)
+            parts[index] = tir.DeclBuffer(buffer, data=allocate)
+            rest.append(tir.Evaluate(release))
+        if rest:
+            aligned = tir.AttrStmt(
+                buffer,
+                "storage_alignment",
+                tirx.IntImm("int32", VECTOR_BYTES),
+                sequence(rest),
+            )
+            parts[index + 1 :] = [aligned]
+    return parts
+
+
+def _bytes(buffer: tirx.Buffer) -> int:
+    lanes = tvm.DataType(str(buffer.dtype))
+    size = lanes.itemsize
+    for extent in buffer.shape:
+        size *= int(extent)
+    return int(size)
