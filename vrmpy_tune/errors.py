@@ -66,6 +66,20 @@ class BuildError(VrmpyTuneError):
     exit_code = 8
 
 
+class BuildTimeoutError(BuildError):
+    """A compiler or linker did not end in time.
+
+    Attributes
+    ----------
+    retryable:
+        Whether wall-clock time ran out, for which the machine's load may be to blame.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
 class DeviceError(VrmpyTuneError):
     """A device cannot do what was asked of it, or is gone."""
 

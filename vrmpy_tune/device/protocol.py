@@ -1,8 +1,8 @@
 """The protocol that every device implements, and what passes over it.
 
 A device gets an object file (plain TVM ABI: it defines ``__tvm_ffi_<symbol>``), links it
-with its own runtime, runs it on each input set, and returns raw outputs and counts.  It never judges an
-output: that is :mod:`vrmpy_tune.verification`'s work.
+with its own runtime, runs it on each input set, and returns raw outputs and counts.  It never
+judges an output: that is :mod:`vrmpy_tune.verification`'s work.
 """
 
 from __future__ import annotations
@@ -88,6 +88,9 @@ class RunResult:
         For each input set what was counted during the kernel call.
     alignment_checked:
         Whether scalar accesses were checked for natural alignment.
+    retryable:
+        Whether the failure may be the machine's rather than the candidate's: wall-clock time ran
+        out.
     """
 
     outcome: Outcome
@@ -95,6 +98,7 @@ class RunResult:
     outputs: tuple[tuple[np.ndarray, ...], ...] = ()
     counts: tuple[Counts, ...] = ()
     alignment_checked: bool = False
+    retryable: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,9 @@ class Device(Protocol):
     ) -> RunResult:
         """Run ``job`` once on each input set.
 
-        Never raises for what a candidate does; raises :class:`vrmpy_tune.errors.DeviceError` when the device
-        cannot be used at all (not installed, unknown target).
+        Never raises for what a candidate does; raises
+        :class:`vrmpy_tune.errors.DeviceError` when the device cannot be used at all (not installed,
+        unknown target).
         """
         ...
 
