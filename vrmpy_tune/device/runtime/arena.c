@@ -139,7 +139,7 @@ static void arena_create(struct arena *arena, const char *name, enum buffer_clas
   arena->buffer_class = buffer_class;
   arena->limit = limit;
   add_chunk(arena, CHUNK_BYTES);
-  arena->chunks[0].used = CHUNK_BYTES; /* so that the first reset fills it */
+  arena->chunks[0].used = arena->chunks[0].bytes; /* so that the first reset fills it */
 }
 
 static void arena_reset(struct arena *arena, uint32_t seed) {

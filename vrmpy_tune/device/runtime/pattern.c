@@ -1,9 +1,12 @@
 /* Known bytes, and finding the first that changed. */
+#define _GNU_SOURCE /* memfd_create */
 #include "runtime.h"
 
 #include <hexagon_protos.h>
 #include <hexagon_types.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define PERIOD 256u
 
@@ -11,31 +14,52 @@
  * constant is seen after at most one byte. */
 #define STEP 37u
 
-/* Two periods, so that one period can be read from any starting seed. */
-static uint8_t table[2 * PERIOD] __attribute__((aligned(128)));
+#define BLOCK_BYTES 4096u /* compared at once */
+#define FILE_BYTES 65536u /* filled at once */
+#define SMALL_BYTES 1024u /* below this, a system call costs more than vector stores */
 
-static const uint8_t *table_at(uint32_t seed) {
-  if (table[1] == 0) {
-    for (uint32_t i = 0; i < 2 * PERIOD; ++i) {
-      table[i] = (uint8_t)(i * STEP);
+/* One period more than a block, so that a block can be read from any starting seed. */
+static uint8_t table[BLOCK_BYTES + PERIOD] __attribute__((aligned(128)));
+
+/* The pattern again, as a file: QEMU emulates a vector store byte by byte, so that reading large
+ * pieces from a file is some 50 times quicker than storing them. */
+static int file = -1;
+
+void pattern_create(void) {
+  for (uint32_t i = 0; i < PERIOD; ++i) {
+    table[i] = (uint8_t)(i * STEP);
+  }
+  for (uint32_t i = PERIOD; i < sizeof table; i += PERIOD) {
+    memcpy(table + i, table, PERIOD);
+  }
+  file = memfd_create("pattern", 0);
+  for (uint32_t i = 0; i < FILE_BYTES + BLOCK_BYTES; i += BLOCK_BYTES) {
+    if (write(file, table, BLOCK_BYTES) != (ssize_t)BLOCK_BYTES) {
+      failure("cannot write an anonymous file");
     }
   }
-  return table + seed % PERIOD;
 }
 
 void pattern_fill(uint8_t *memory, uint64_t bytes, uint32_t seed) {
-  const uint8_t *period = table_at(seed);
-  for (uint64_t done = 0; done < bytes; done += PERIOD) {
+  uint32_t phase = seed % PERIOD;
+  if (bytes <= SMALL_BYTES) {
+    memcpy(memory, table + phase, (size_t)bytes);
+    return;
+  }
+  for (uint64_t done = 0; done < bytes; done += FILE_BYTES) {
     uint64_t left = bytes - done;
-    memcpy(memory + done, period, left < PERIOD ? (size_t)left : PERIOD);
+    size_t piece = left < FILE_BYTES ? (size_t)left : FILE_BYTES;
+    if (pread(file, memory + done, piece, (off_t)phase) != (ssize_t)piece) {
+      failure("cannot read an anonymous file");
+    }
   }
 }
 
 int64_t pattern_mismatch(const uint8_t *memory, uint64_t bytes, uint32_t seed) {
-  const uint8_t *period = table_at(seed);
-  for (uint64_t done = 0; done < bytes; done += PERIOD) {
+  const uint8_t *expected = table + seed % PERIOD;
+  for (uint64_t done = 0; done < bytes; done += BLOCK_BYTES) {
     uint64_t left = bytes - done;
-    int64_t at = first_difference(memory + done, period, left < PERIOD ? left : PERIOD);
+    int64_t at = first_difference(memory + done, expected, left < BLOCK_BYTES ? left : BLOCK_BYTES);
     if (at >= 0) {
       return (int64_t)done + at;
     }

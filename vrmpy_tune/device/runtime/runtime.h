@@ -1,7 +1,7 @@
 /* The on-device runtime: what its parts share.
  *
- * The runtime runs one kernel on one or more input sets.  It reads a job from standard input and
- * writes a result to standard output, both described in wire.h and mirrored by
+ * The runtime runs one kernel on one or more input sets.  It reads a job from standard input, which
+ * must be a file that can be read twice, and writes a result to standard output, both described in wire.h and mirrored by
  * vrmpy_tune/device/wire.py.  It is C because C++ exceptions do not work in static Hexagon
  * executables (thread-local access goes through an unresolved PLT slot).
  */
@@ -34,6 +34,9 @@ _Noreturn void failure(const char *format, ...) __attribute__((format(printf, 1,
 uint8_t *map_memory(uint64_t bytes, const char *purpose);
 
 /* --- pattern.c: known bytes, and finding the first that changed ------------------------------ */
+
+/* Prepare the pattern; before anything else here. */
+void pattern_create(void);
 
 /* Fill memory with a pattern that no constant or shifted copy matches for long. */
 void pattern_fill(uint8_t *memory, uint64_t bytes, uint32_t seed);
