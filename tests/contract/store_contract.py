@@ -21,7 +21,10 @@ class ReaderContract:
     def test_an_empty_store_answers_every_question(self, reader_of: ReaderOf) -> None:
         reader = reader_of([], [])
         assert reader.count() == 0
-        assert reader.workloads() == reader.query() == reader.failures() == reader.imported() == []
+        assert reader.workloads() == []
+        assert reader.query() == []
+        assert reader.failures() == []
+        assert reader.imported() == []
         assert reader.best(DENSE, V68, QEMU_PACKETS) is None
         assert reader.find(record().identity) is None
         assert reader.get("0" * 64) is None

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,10 +15,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from vrmpy_tune.errors import StoreError
-from vrmpy_tune.records.sql_errors import readable_errors
+from vrmpy_tune.records.sql_errors import readable_errors, store_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
 BUSY_SECONDS: Final = 4.0
 """How long to wait for another process's transaction; FAULTS.md row 2 allows 5 s in all."""
@@ -46,18 +48,27 @@ class Database:
         self.readonly = readonly
         try:
             parsed = make_url(url)
-            self.location = parsed.database or url if _is_sqlite(url) else parsed.render_as_string()
-            if _is_sqlite(url):
+        except SQLAlchemyError as error:
+            raise StoreError(
+                f"'{url}' is no URL of a record store. Write sqlite:///tuning.db, for example."
+            ) from error
+        is_sqlite = parsed.get_backend_name() == "sqlite"
+        # Rendered without the password: this is printed.
+        self.location = (parsed.database if is_sqlite else None) or parsed.render_as_string()
+        try:
+            if is_sqlite:
                 self._engine = _sqlite_engine(Path(parsed.database or ""), readonly)
             else:
                 self._engine = create_engine(parsed, pool_pre_ping=True)
         except ModuleNotFoundError as error:
             raise StoreError(
-                f"The record store {url} needs the module {error.name}. "
+                f"The record store {self.location} needs the module {error.name}. "
                 "For PostgreSQL: pip install 'psycopg[binary]'."
             ) from error
         except (SQLAlchemyError, OSError) as error:
-            raise StoreError(f"The record store {url} cannot be opened: {error}.") from error
+            raise StoreError(
+                f"The record store {self.location} cannot be opened: {error}."
+            ) from error
         self._writing = threading.Lock()
         self._process = os.getpid()
 
@@ -81,6 +92,12 @@ class Database:
             with engine.begin() as connection:
                 yield connection
 
+    def use_write_ahead_log(self) -> None:
+        """Let readers and a writer work side by side; once in the life of a SQLite file."""
+        if self._engine.dialect.name == "sqlite":
+            with readable_errors(self.location), closing(self._engine.raw_connection()) as raw:
+                _use_write_ahead_log(raw.cursor())
+
     def close(self) -> None:
         """Close every connection."""
         with readable_errors(self.location):
@@ -96,10 +113,6 @@ class Database:
         return self._engine
 
 
-def _is_sqlite(url: str) -> bool:
-    return url.startswith("sqlite:")
-
-
 def _sqlite_engine(path: Path, readonly: bool) -> Engine:
     if path == Path():
         raise StoreError(
@@ -109,6 +122,7 @@ def _sqlite_engine(path: Path, readonly: bool) -> Engine:
         raise StoreError(f"There is no record store at {path}. Check the path given to --records.")
     if not readonly:
         path.parent.mkdir(parents=True, exist_ok=True)
+    _check_length(path)
 
     def connect() -> sqlite3.Connection:
         # isolation_level None: this module begins transactions, not the driver.
@@ -124,8 +138,6 @@ def _sqlite_engine(path: Path, readonly: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
-        if not readonly:
-            _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -151,17 +163,40 @@ def _sqlite_uri(path: Path, readonly: bool) -> str:
     return f"{base}?mode=ro"
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log, once in the life of the file.
+def _check_length(path: Path) -> None:
+    """Refuse a file that ends within a page, which SQLite would fill up with zeros.
+
+    While there is a write-ahead log, the missing part may still be in it.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not path.is_file() or log.exists():
+        return
+    with path.open("rb") as stream:
+        header = stream.read(18)
+    if header.startswith(b"SQLite format 3\0"):
+        # The format stores 65,536 as 1.
+        page = int.from_bytes(header[16:18], "big")
+        if path.stat().st_size % (65536 if page == 1 else page or 512):
+            raise store_error(str(path), ValueError("malformed: the file ends within a page"))
+
+
+def _use_write_ahead_log(cursor: DBAPICursor) -> None:
+    """Switch to the write-ahead log.
 
     SQLite does not wait for this lock by itself, so that two processes that create a store at the
     same moment would fail without the loop.
     """
     deadline = time.monotonic() + BUSY_SECONDS
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+    while _journal_mode(cursor) != "wal":
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+def _journal_mode(cursor: DBAPICursor) -> str:
+    cursor.execute("PRAGMA journal_mode")
+    row = cursor.fetchone()
+    return str(row[0]) if row else ""

@@ -83,6 +83,7 @@ class SqlStore:
                 + " Open it once for writing, which brings it up to date: "
                 f"vrmpy-tune records prune --keep 1000000 --records {self.location}"
             )
+        self._database.use_write_ahead_log()
         with self._database.writing() as connection:
             bring_up_to_date(connection, self.location)
 
@@ -299,7 +300,9 @@ def _put(
     """Insert a row unless its id is there; then replace it, if asked.  Return whether it is new."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
-    is_new = connection.execute(statement).rowcount == 1
+    # Without the option, SQLAlchemy does not ask PostgreSQL's driver for the count of an insert.
+    result = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    is_new = result.rowcount == 1
     if replace and not is_new:
         connection.execute(update(table).where(table.c.id == row["id"]).values(**row))
     return is_new
