@@ -1,0 +1,194 @@
+"""What a tuning run tells whoever watches it: displays, log files, programs.
+
+A run calls one function with each event, from one thread at a time and in order.  Events are
+plain data: workloads are canonical texts, figures are packets and seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vrmpy_tune.measurement import Outcome
+
+
+@dataclass(frozen=True)
+class Event:
+    """What all events have in common."""
+
+    kind: ClassVar[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the event as JSON data; ``"event"`` names its kind."""
+        fields = {one.name: _plain(getattr(self, one.name)) for one in dataclasses.fields(self)}
+        return {"event": self.kind, **fields}
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A run begins.
+
+    Attributes
+    ----------
+    workloads:
+        Canonical texts, in the order in which they were given.
+    target, metric:
+        Names, as in records.
+    seed:
+        Seed of the search.
+    trials:
+        Candidates a workload.
+    resume_command:
+        The command that continues this run after an interruption.
+    time_s:
+        Seconds after which the run ends; ``None`` for no limit.
+    """
+
+    kind: ClassVar[str] = "run-started"
+
+    workloads: tuple[str, ...]
+    target: str
+    metric: str
+    seed: int
+    trials: int
+    resume_command: str
+    time_s: float | None = None
+
+
+@dataclass(frozen=True)
+class TaskStarted(Event):
+    """The search for one workload begins.
+
+    Attributes
+    ----------
+    workload:
+        Canonical text.
+    spaces:
+        Names of the search spaces that are searched, for example ``"dense.scalar/1"``.
+    """
+
+    kind: ClassVar[str] = "task-started"
+
+    workload: str
+    spaces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CandidateMeasured(Event):
+    """The outcome of one candidate is known.
+
+    Attributes
+    ----------
+    workload:
+        Canonical text.
+    outcome:
+        How building and running it ended.
+    value:
+        Its figure in the run's metric (packets); ``None`` unless it was verified.
+    best:
+        The best figure of this workload so far, this candidate included.
+    macs_per_packet, ceiling_fraction:
+        Of the best so far: multiply-accumulates a packet, and the workload's packet bound over
+        the best figure (1.0 is the ceiling).
+    index:
+        Candidates of this workload so far, this one included.
+    trials:
+        Candidates that this workload will get.
+    cached:
+        Whether the outcome was remembered, so that nothing ran.
+    message:
+        What went wrong; empty when nothing did.
+    """
+
+    kind: ClassVar[str] = "candidate-measured"
+
+    workload: str
+    outcome: Outcome
+    value: int | None
+    best: int | None
+    macs_per_packet: float | None
+    ceiling_fraction: float | None
+    index: int
+    trials: int
+    cached: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class BatchSearched(Event):
+    """The search proposed a batch of candidates.
+
+    Attributes
+    ----------
+    workload:
+        Canonical text.
+    seconds:
+        Wall-clock seconds that proposing it took.
+    candidates:
+        How many were proposed.
+    """
+
+    kind: ClassVar[str] = "batch-searched"
+
+    workload: str
+    seconds: float
+    candidates: int
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """The run goes on, with less than it should have.
+
+    Attributes
+    ----------
+    message:
+        A sentence.
+    """
+
+    kind: ClassVar[str] = "warned"
+
+    message: str
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """The search for one workload ended, and its result is stored.
+
+    Attributes
+    ----------
+    workload:
+        Canonical text.
+    summary:
+        The workload's entry in ``tune --json``.
+    """
+
+    kind: ClassVar[str] = "run-finished"
+
+    workload: str
+    summary: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Interrupted(Event):
+    """The user stopped the run; what was running has been stored.
+
+    Attributes
+    ----------
+    resume_command:
+        The command that continues it.
+    stored:
+        Outcomes in the store that resuming will not measure again.
+    """
+
+    kind: ClassVar[str] = "interrupted"
+
+    resume_command: str
+    stored: int
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
