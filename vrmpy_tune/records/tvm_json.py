@@ -34,6 +34,9 @@ WORKLOAD_FILE: Final = "database_workload.json"
 RECORD_FILE: Final = "database_tuning_record.json"
 """The names that TVM gives the two files."""
 
+_TVM_ERRORS: Final = (RuntimeError, ValueError, TypeError, LookupError)
+"""What TVM raises: its own errors derive from Python's."""
+
 
 @dataclass(frozen=True)
 class TvmExport:
@@ -91,7 +94,6 @@ def export_tvm_json(
     StoreError
         If the files cannot be written.
     """
-    import tvm
     from tvm.s_tir import meta_schedule
 
     chosen = list(records)
@@ -107,8 +109,8 @@ def export_tvm_json(
         for record in chosen:
             program = program_of(record)
             try:
-                trace = _replayed(record, program)
-            except (tvm.error.TVMError, RuntimeError, ValueError, TypeError) as error:
+                trace = _replayed(record.trace, program)
+            except _TVM_ERRORS as error:
                 stale.append((record, _last_line(error)))
                 continue
             entry = meta_schedule.database.TuningRecord(
@@ -163,7 +165,7 @@ def import_tvm_json(
     directory = Path(directory)
     problems: list[str] = []
     programs = [
-        None if line is None else _identity_of_program(line, where, identify, problems)
+        None if line is None else _known_program(line, where, identify, problems)
         for where, line in _lines(directory / WORKLOAD_FILE, problems)
     ]
     traces: list[ImportedTrace] = []
@@ -177,11 +179,16 @@ def import_tvm_json(
             if known is None:
                 unknown += 1
                 continue
-            identity = Identity(known[0], name, metric, known[1], trace)
+            program, workload, space = known
+            # TVM's writer turns true into 1; a replay turns it back, and shows a stale trace.
+            trace = canonical_trace(_replayed(trace, program).as_json())
+            identity = Identity(workload, name, metric, space, trace)
             draft = ImportedTrace(identity, claimed, str(directory))
             traces.append(ImportedTrace.from_json(draft.to_json()))
         except RecordFormatError as error:
             problems.append(f"{where}: {error}")
+        except _TVM_ERRORS as error:
+            problems.append(f"{where}: The trace does not replay: {_last_line(error)}")
     return TvmImport(tuple(traces), unknown, tuple(problems))
 
 
@@ -197,29 +204,30 @@ def identify_among(
     program_of:
         The unscheduled program of a workload text and space.
     """
-    import tvm
+    import tvm_ffi
 
     table: dict[int, list[tuple[IRModule, tuple[str, str]]]] = {}
     for workload, space in candidates:
         program = program_of(workload, space)
-        key = int(tvm.ir.structural_hash(program))
+        key = int(tvm_ffi.structural_hash(program))
         table.setdefault(key, []).append((program, (workload, space)))
 
     def identify(program: IRModule) -> tuple[str, str] | None:
-        for known, names in table.get(int(tvm.ir.structural_hash(program)), ()):
-            if tvm.ir.structural_equal(known, program):
+        for known, names in table.get(int(tvm_ffi.structural_hash(program)), ()):
+            if tvm_ffi.structural_equal(known, program):
                 return names
         return None
 
     return identify
 
 
-def _replayed(record: Record, program: IRModule) -> Any:
+def _replayed(trace: str, program: IRModule) -> Any:
+    """Return TVM's trace object for a trace's text; raise one of :data:`_TVM_ERRORS` if stale."""
     from tvm.s_tir import Schedule
     from tvm.s_tir.schedule import Trace
 
     schedule = Schedule(program)
-    Trace.apply_json_to_schedule(parse_json(record.trace), schedule)
+    Trace.apply_json_to_schedule(parse_json(trace), schedule)
     return schedule.trace
 
 
@@ -235,21 +243,22 @@ def _lines(path: Path, problems: list[str]) -> Iterator[tuple[str, Json]]:
         yield where, value
 
 
-def _identity_of_program(
+def _known_program(
     line: Json,
     where: str,
     identify: Callable[[IRModule], tuple[str, str] | None],
     problems: list[str],
-) -> tuple[str, str] | None:
-    import tvm
+) -> tuple[IRModule, str, str] | None:
+    """Return a program with its workload text and space, if it is one of ours."""
     from tvm.s_tir import meta_schedule
 
     try:
         program = meta_schedule.database.Workload.from_json(line).mod
-    except (tvm.error.TVMError, RuntimeError, ValueError, TypeError) as error:
+    except _TVM_ERRORS as error:
         problems.append(f"{where}: The program cannot be read: {_last_line(error)}")
         return None
-    return identify(program)
+    names = identify(program)
+    return None if names is None else (program, *names)
 
 
 def _entry(line: Json) -> tuple[int, str, float]:

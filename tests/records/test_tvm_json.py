@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.records.samples import DENSE, SPACE, TOOLCHAIN, V68, measurement, record
+from vrmpy_tune.errors import RecordFormatError, UsageError
+from vrmpy_tune.measurement import QEMU_CRITICAL, QEMU_PACKETS
+from vrmpy_tune.records import Record, export_tvm_json, identify_among, import_tvm_json
+
+
+@cache
+def toy(extent: int = 64) -> Any:
+    import tvm
+    from tvm import te
+
+    source = te.placeholder((extent,), name="source", dtype="int32")
+    result = te.compute((extent,), lambda i: source[i] + 1, name="result")
+    return tvm.IRModule({"main": te.create_prim_func([source, result])})
+
+
+def tuned(split: int, total: int) -> Record:
+    from tvm.s_tir import Schedule
+
+    schedule = Schedule(toy(), seed=1)
+    (loop,) = schedule.get_loops(schedule.get_sblock("result"))
+    factors = schedule.sample_perfect_tile(loop, 2, decision=[64 // split, split])
+    outer, _ = schedule.split(loop, factors)
+    schedule.annotate(outer, "factor", 1.5)
+    schedule.annotate(outer, "depth", 8)
+    return Record.from_measurement(
+        measurement(total=total),
+        space=SPACE,
+        trace=schedule.trace.as_json(),
+        seed=0,
+        toolchain=TOOLCHAIN,
+        structural_hash="1",
+    )
+
+
+def test_what_is_exported_loads_in_tvm_ranked_as_here(tmp_path: Path) -> None:
+    from tvm.s_tir.meta_schedule.database import JSONDatabase
+
+    records = [tuned(4, 900), tuned(8, 300), tuned(16, 600)]
+    export = export_tvm_json(records, tmp_path, lambda _: toy())
+    assert (export.written, export.stale) == (3, ())
+    database = JSONDatabase(work_dir=str(tmp_path))
+    best = database.get_top_k(database.commit_workload(toy()), 3)
+    assert [float(entry.run_secs[0]) for entry in best] == [300.0, 600.0, 900.0]
+
+
+def test_an_import_of_the_export_yields_the_same_identities_unverified(tmp_path: Path) -> None:
+    records = [tuned(4, 900), tuned(8, 300)]
+    export_tvm_json(records, tmp_path, lambda _: toy())
+    identify = identify_among([(DENSE, SPACE)], lambda workload, space: toy())
+    report = import_tvm_json(tmp_path, metric=QEMU_PACKETS, target=V68, identify=identify)
+    assert {trace.identity for trace in report.traces} == {r.identity for r in records}
+    assert sorted(trace.claimed for trace in report.traces) == [300.0, 900.0]
+    assert (report.unknown, report.problems) == (0, ())
+
+
+def test_a_record_that_no_longer_replays_is_left_out_and_reported(tmp_path: Path) -> None:
+    stale = record()
+    export = export_tvm_json([stale, tuned(4, 900)], tmp_path, lambda _: toy())
+    assert export.written == 1
+    assert export.stale[0][0] == stale
+
+
+def test_one_bad_line_costs_no_other(tmp_path: Path) -> None:
+    export_tvm_json([tuned(4, 900), tuned(8, 300)], tmp_path, lambda _: toy())
+    path = tmp_path / "database_tuning_record.json"
+    lines = path.read_text().splitlines()
+    entry = json.loads(lines[0])
+    stranger = json.dumps([99, entry[1]])
+    path.write_text("\n".join([lines[0], lines[1][:50], "[0, {}]", stranger]))
+    with (tmp_path / "database_workload.json").open("a") as stream:
+        stream.write('["1", "bm9uc2Vuc2U="]\n')
+    identify = identify_among([(DENSE, SPACE)], lambda workload, space: toy())
+    report = import_tvm_json(tmp_path, metric=QEMU_PACKETS, target=V68, identify=identify)
+    assert len(report.traces) == 1
+    assert report.unknown == 1
+    places = [problem.split(": ")[0].rsplit("/", 1)[1] for problem in report.problems]
+    assert places == [
+        "database_workload.json:2",
+        "database_tuning_record.json:2",
+        "database_tuning_record.json:3",
+    ]
+
+
+def test_programs_of_strangers_are_counted_and_not_guessed(tmp_path: Path) -> None:
+    export_tvm_json([tuned(4, 900)], tmp_path, lambda _: toy())
+    identify = identify_among([(DENSE, SPACE)], lambda workload, space: toy(32))
+    report = import_tvm_json(tmp_path, metric=QEMU_PACKETS, target=V68, identify=identify)
+    assert (report.traces, report.unknown) == ((), 1)
+
+
+def test_several_metrics_are_not_exported_into_one_ranking(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="neither target nor metric"):
+        export_tvm_json([record(), record(metric=QEMU_CRITICAL)], tmp_path, lambda _: toy())
+
+
+def test_an_import_demands_a_metric_and_both_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no metric 'seconds'"):
+        import_tvm_json(tmp_path, metric="seconds", target=V68, identify=lambda _: None)
+    with pytest.raises(RecordFormatError, match="database_workload"):
+        import_tvm_json(tmp_path, metric=QEMU_PACKETS, target=V68, identify=lambda _: None)
