@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.records.samples import DENSE, SPACE, TOOLCHAIN, V68, measurement, record
-from vrmpy_tune.errors import RecordFormatError, UsageError
+from vrmpy_tune.errors import RecordFormatError, StaleRecordError, UsageError
 from vrmpy_tune.measurement import QEMU_CRITICAL, QEMU_PACKETS
 from vrmpy_tune.records import Record, export_tvm_json, identify_among, import_tvm_json
 
@@ -96,6 +96,15 @@ def test_programs_of_strangers_are_counted_and_not_guessed(tmp_path: Path) -> No
     identify = identify_among([(DENSE, SPACE)], lambda workload, space: toy(32))
     report = import_tvm_json(tmp_path, metric=QEMU_PACKETS, target=V68, identify=identify)
     assert (report.traces, report.unknown) == ((), 1)
+
+
+def test_a_space_that_is_gone_leaves_its_records_and_programs_out(tmp_path: Path) -> None:
+    def gone(*_: object) -> Any:
+        raise StaleRecordError("There is no space dense.scalar/1 any more.")
+
+    export = export_tvm_json([tuned(4, 900)], tmp_path, gone)
+    assert export.stale[0][1] == "There is no space dense.scalar/1 any more."
+    assert identify_among([(DENSE, SPACE)], gone)(toy()) is None
 
 
 def test_several_metrics_are_not_exported_into_one_ranking(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from vrmpy_tune.errors import RecordFormatError, UsageError
+from vrmpy_tune.errors import RecordFormatError, StaleRecordError, UsageError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.records.atomic_file import replace_file
 from vrmpy_tune.records.imported import ImportedTrace
@@ -85,7 +85,8 @@ def export_tvm_json(
     directory:
         Where to; made if missing.
     program_of:
-        The unscheduled program of a record's workload and space.
+        The unscheduled program of a record's workload and space; a ``StaleRecordError`` that it
+        raises leaves the record out.
 
     Raises
     ------
@@ -107,10 +108,10 @@ def export_tvm_json(
     with tempfile.TemporaryDirectory(prefix="vrmpy-tune-export-") as scratch:
         database = meta_schedule.database.JSONDatabase(work_dir=scratch)
         for record in chosen:
-            program = program_of(record)
             try:
+                program = program_of(record)
                 trace = _replayed(record.trace, program)
-            except _TVM_ERRORS as error:
+            except (StaleRecordError, *_TVM_ERRORS) as error:
                 stale.append((record, _last_line(error)))
                 continue
             entry = meta_schedule.database.TuningRecord(
@@ -202,13 +203,18 @@ def identify_among(
     candidates:
         Workload texts and spaces.
     program_of:
-        The unscheduled program of a workload text and space.
+        The unscheduled program of a workload text and space; a pair for which it raises
+        ``StaleRecordError`` is left out.
     """
     import tvm_ffi
 
     table: dict[int, list[tuple[IRModule, tuple[str, str]]]] = {}
     for workload, space in candidates:
-        program = program_of(workload, space)
+        try:
+            program = program_of(workload, space)
+        except StaleRecordError:
+            # A space of another operator, where all workloads were paired with all spaces.
+            continue
         key = int(tvm_ffi.structural_hash(program))
         table.setdefault(key, []).append((program, (workload, space)))
 
