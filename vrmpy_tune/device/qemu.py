@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 _STATUS_CUT: Final = 91
 _STATUS_MISALIGNED: Final = 92
 """Exit statuses of the plugin (``device/plugin/watch.c``)."""
+
+_PACKET_WORDS: Final = re.compile(r"\s*(?:0x[0-9a-f]+:\s+)?\b0x[0-9a-f]{8}\t\s*")
+"""Addresses and encodings that QEMU prints before each instruction of a packet."""
 
 _SIMULATOR_BYTES: Final = 1 << 30
 """Address space that QEMU takes for itself; measured: about 0.5 GB."""
@@ -187,7 +191,8 @@ class QemuDevice:
                     message = f"The kernel was cut after {told} packets in one call."
                     return RunResult(Outcome.CUT, message, alignment_checked=checked)
                 case status if status == _STATUS_MISALIGNED:
-                    message = f"Misaligned scalar access: {told}. The hardware traps on it."
+                    access = _PACKET_WORDS.sub("; ", told).replace(":; {\t", ": { ")
+                    message = f"Misaligned scalar access: {access}. The hardware traps on it."
                     return RunResult(Outcome.WRONG_RESULT, message, alignment_checked=checked)
         elif finished.ending is not Ending.SIGNALLED:
             message = f"The kernel {finished.describe()}."

@@ -72,7 +72,7 @@ class Fault:
         """Say it in a sentence."""
         match self.kind:
             case FaultKind.BEFORE:
-                where = f"{-self.offset} bytes before {self.buffer} begins"
+                where = f"{-self.offset} byte(s) before {self.buffer} begins"
             case FaultKind.AFTER:
                 where = f"at offset {self.offset} of {self.buffer}, past its end"
             case _:

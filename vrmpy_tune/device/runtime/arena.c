@@ -8,7 +8,6 @@
 
 #define MAX_BLOCKS 65536u
 #define CHUNK_BYTES (1u << 20) /* enough for the workspaces of most kernels */
-#define PAGE_BYTES 65536u
 
 struct block {
   uint8_t *data;
@@ -54,7 +53,7 @@ static void add_chunk(struct arena *arena, uint64_t least_bytes) {
   }
   struct chunk *chunk = &arena->chunks[arena->chunk_count++];
   chunk->bytes = round_up(least_bytes > CHUNK_BYTES ? least_bytes : CHUNK_BYTES, PAGE_BYTES);
-  chunk->memory = map_memory(chunk->bytes, arena->name);
+  chunk->memory = map_isolated(chunk->bytes, arena->name);
   chunk->used = 0;
 }
 

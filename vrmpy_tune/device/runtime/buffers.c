@@ -2,14 +2,10 @@
  *
  *   | no access | guard ... | data | guard ... | no access |
  *
- * The guard bytes catch a store just past either end; the pages without access beyond them turn a
- * wilder one into a crash.
+ * The guard bytes catch a store just past either end; the memory without access beyond them turns
+ * a wilder one into a crash.
  */
 #include "runtime.h"
-
-#include <sys/mman.h>
-
-#define PAGE_BYTES 65536u /* QEMU's page size for Hexagon user mode */
 
 static uint64_t guard_after(const struct buffer *buffer) {
   return buffer->region_bytes - (uint64_t)(buffer->data - buffer->region) - buffer->bytes;
@@ -17,12 +13,7 @@ static uint64_t guard_after(const struct buffer *buffer) {
 
 struct buffer buffer_create(uint64_t bytes) {
   uint64_t region_bytes = round_up(GUARD_BYTES + bytes + GUARD_BYTES, PAGE_BYTES);
-  uint8_t *mapping = map_memory(region_bytes + 2 * PAGE_BYTES, "a kernel argument");
-  uint8_t *region = mapping + PAGE_BYTES;
-  if (mprotect(mapping, PAGE_BYTES, PROT_NONE) != 0 ||
-      mprotect(region + region_bytes, PAGE_BYTES, PROT_NONE) != 0) {
-    failure("cannot protect the pages round a kernel argument");
-  }
+  uint8_t *region = map_isolated(region_bytes, "a kernel argument");
   return (struct buffer){region, region_bytes, region + GUARD_BYTES, bytes};
 }
 

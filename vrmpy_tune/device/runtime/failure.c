@@ -24,13 +24,18 @@ _Noreturn void failure(const char *format, ...) {
   _exit(STATUS_RUNTIME_FAILURE);
 }
 
-uint8_t *map_memory(uint64_t bytes, const char *purpose) {
-  void *memory = MAP_FAILED;
-  if (bytes <= SIZE_MAX) {
-    memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+/* On each side: more than any frame of a kernel, and than the distance of most wild stores. */
+#define ISOLATION_BYTES (1u << 20)
+
+uint8_t *map_isolated(uint64_t bytes, const char *purpose) {
+  uint64_t all = bytes + 2 * (uint64_t)ISOLATION_BYTES;
+  uint8_t *memory = MAP_FAILED;
+  if (all <= SIZE_MAX) {
+    memory = mmap(NULL, (size_t)all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   }
-  if (memory == MAP_FAILED) {
+  if (memory == MAP_FAILED ||
+      mprotect(memory + ISOLATION_BYTES, (size_t)bytes, PROT_READ | PROT_WRITE) != 0) {
     failure("out of memory: cannot map %llu bytes for %s", (unsigned long long)bytes, purpose);
   }
-  return memory;
+  return memory + ISOLATION_BYTES;
 }

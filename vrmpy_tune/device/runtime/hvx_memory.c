@@ -51,11 +51,13 @@ void *memset(void *destination, int value, size_t count) {
     }
     return destination;
   }
-  /* An unaligned vector at each end, aligned ones between; the ends may overlap those. */
+  /* An unaligned vector at each end, aligned ones between; the ends may overlap those.  Counted
+   * loops, since only they become hardware loops. */
   uint8_t *end = to + count;
   *(HVX_UVector *)to = splat;
-  for (HVX_Vector *at = BASE(to) + 1, *stop = BASE(end); at < stop; ++at) {
-    *at = splat;
+  HVX_Vector *at = BASE(to) + 1;
+  for (int32_t vectors = (int32_t)(BASE(end) - at); vectors > 0; --vectors) {
+    *at++ = splat;
   }
   *(HVX_UVector *)(end - VECTOR_BYTES) = splat;
   return destination;
@@ -75,14 +77,16 @@ void *memcpy(void *restrict destination, const void *restrict source, size_t cou
   *(HVX_UVector *)to = *(const HVX_UVector *)from;
   from += VECTOR_BYTES - OFFSET(to);
   HVX_Vector *at = BASE(to) + 1;
-  HVX_Vector *stop = BASE(end);
+  int32_t vectors = (int32_t)(BASE(end) - at);
   if (OFFSET(from) == 0) {
     /* Aligned on both sides: a load and a store in one packet. */
-    for (const HVX_Vector *in = (const HVX_Vector *)from; at < stop;) {
+    const HVX_Vector *in = (const HVX_Vector *)from;
+    for (; vectors > 0; --vectors) {
       *at++ = *in++;
     }
   } else {
-    for (const HVX_UVector *in = (const HVX_UVector *)from; at < stop;) {
+    const HVX_UVector *in = (const HVX_UVector *)from;
+    for (; vectors > 0; --vectors) {
       *at++ = *in++;
     }
   }

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 /* The linker binds this to the kernel: --defsym=vrmpy_kernel=__tvm_ffi_<name>. */
@@ -12,8 +11,6 @@ int vrmpy_kernel(void *self, const TVMFFIAny *arguments, int32_t count, TVMFFIAn
 
 #define MAX_ARGUMENTS 64u
 #define STACK_BYTES (16u << 20)
-/* Larger than any frame, so that an overflow cannot step over it into other memory. */
-#define STACK_GUARD_BYTES (64u << 20)
 
 struct argument {
   struct buffer buffer;
@@ -209,10 +206,8 @@ __asm__(
     "\t.size call_on_stack, .-call_on_stack\n");
 
 int main(void) {
-  uint8_t *stack = map_memory(STACK_GUARD_BYTES + STACK_BYTES, "the stack");
-  if (mprotect(stack, STACK_GUARD_BYTES, PROT_NONE) != 0) {
-    failure("cannot protect the memory below the stack");
-  }
-  call_on_stack(run_job, stack + STACK_GUARD_BYTES + STACK_BYTES);
+  /* Not the stack that the system gave: only this one has memory below it in which an overflow is
+   * sure to crash. */
+  call_on_stack(run_job, map_isolated(STACK_BYTES, "the stack") + STACK_BYTES);
   return 0;
 }

@@ -15,6 +15,7 @@
 
 #define VECTOR_BYTES 128u     /* one HVX vector register in 128-byte mode */
 #define GUARD_BYTES 256u      /* least number of guard bytes on each side of a buffer */
+#define PAGE_BYTES 65536u     /* QEMU's page size for Hexagon user mode */
 #define MAX_CONTEXTS 16u      /* bound on the HVX contexts of any target */
 
 static inline uint64_t round_up(uint64_t value, uint64_t multiple) {
@@ -30,8 +31,9 @@ static inline uint64_t round_up(uint64_t value, uint64_t multiple) {
 /* Write "vrmpy-runtime: <message>" to standard error and leave the process. */
 _Noreturn void failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Map `bytes` (a multiple of the page size) of zeroed memory, or fail. */
-uint8_t *map_memory(uint64_t bytes, const char *purpose);
+/* Map zeroed memory, with memory round it that cannot be touched, or fail.  `bytes` is a multiple of
+ * PAGE_BYTES. */
+uint8_t *map_isolated(uint64_t bytes, const char *purpose);
 
 /* --- pattern.c: known bytes, and finding the first that changed ------------------------------ */
 

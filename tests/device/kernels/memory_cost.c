@@ -1,0 +1,20 @@
+/* One call of memset (FUNCTION 0) or memcpy (1) of SIZE bytes with the given offsets, or none (2). */
+#include "kernel.h"
+
+static void *(*volatile set)(void *, int, size_t) = memset;
+static void *(*volatile copy)(void *, const void *, size_t) = memcpy;
+
+KERNEL {
+  UNUSED;
+  uint8_t *to = bytes(arguments, 1) + TO;
+  const uint8_t *from = bytes(arguments, 0) + FROM;
+  switch (FUNCTION) {
+    case 0:
+      set(to, 0, SIZE);
+      break;
+    case 1:
+      copy(to, from, SIZE);
+      break;
+  }
+  return 0;
+}
