@@ -40,7 +40,14 @@ def build(name: str, *defines: str) -> Path:
     """Compile ``kernels/<name>.c`` with ``-D`` for each of ``defines``; return the object."""
     text = " ".join((name, *defines))
     object_file = _directory() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.o"
-    flags = ["-Wall", "-Wextra", "-Werror", "-I", tvm_ffi_include(), *(f"-D{d}" for d in defines)]
+    flags: list[str | Path] = [
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-I",
+        tvm_ffi_include(),
+        *(f"-D{d}" for d in defines),
+    ]
     compile_c(KERNELS / f"{name}.c", V68, object_file, flags)
     return object_file
 

@@ -15,6 +15,8 @@ KERNEL {
     case 1:
       copy(to, from, SIZE);
       break;
+    default:
+      break;
   }
   return 0;
 }

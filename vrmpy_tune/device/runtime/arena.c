@@ -7,7 +7,8 @@
 #include "runtime.h"
 
 #define MAX_BLOCKS 65536u
-#define CHUNK_BYTES (1u << 20) /* enough for the workspaces of most kernels */
+#define CHUNK_BYTES (64u << 20) /* enough for most kernels; pages not used cost nothing */
+#define PATTERN_BYTES (1u << 20) /* filled before the first call */
 
 struct block {
   uint8_t *data;
@@ -60,8 +61,8 @@ static void add_chunk(struct arena *arena, uint64_t least_bytes) {
 static uint8_t *take(struct arena *arena, uint64_t bytes) {
   for (;; ++arena->chunk_now) {
     if (arena->chunk_now == arena->chunk_count) {
-      /* Mapping memory happens in the first call only; charging for it would make the counts
-       * of equal calls differ. */
+      /* Mapping memory happens in the first call only; charging for it would make the counts of
+       * equal calls differ by more than a few packets. */
       accounting_pause();
       add_chunk(arena, bytes);
       accounting_resume();
@@ -137,8 +138,8 @@ static void arena_create(struct arena *arena, const char *name, enum buffer_clas
   arena->name = name;
   arena->buffer_class = buffer_class;
   arena->limit = limit;
-  add_chunk(arena, CHUNK_BYTES);
-  arena->chunks[0].used = arena->chunks[0].bytes; /* so that the first reset fills it */
+  add_chunk(arena, 0);
+  arena->chunks[0].used = PATTERN_BYTES; /* so that the first reset fills it */
 }
 
 static void arena_reset(struct arena *arena, uint32_t seed) {
