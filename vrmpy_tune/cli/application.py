@@ -1,0 +1,115 @@
+"""The root command, and what becomes of errors.
+
+Exit codes are those of :mod:`vrmpy_tune.errors`, and besides them 0 for success, 70 for a defect of
+this program, 74 for a failure of the file system, 130 for an interruption by the user.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+import traceback
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from vrmpy_tune.cli import compile, doctor, explain, records, run_artifact, spaces, tune
+from vrmpy_tune.errors import VrmpyTuneError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+DEFECT: Final = 70
+"""Exit code for an exception that nothing here raises on purpose (EX_SOFTWARE)."""
+
+FILE_SYSTEM: Final = 74
+"""Exit code for a file that cannot be read or written (EX_IOERR)."""
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, by the shells' convention."""
+
+app = typer.Typer(
+    help="Tune int8 kernels for Hexagon's vrmpy instructions, and compile with what was found.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("tune")(tune.tune_workloads)
+app.command("compile")(compile.compile_kernels)
+app.command("run")(run_artifact.run_kernels)
+app.command("explain")(explain.explain_workloads)
+app.add_typer(records.app, name="records")
+app.command("spaces")(spaces.list_spaces)
+app.command("doctor")(doctor.examine)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vrmpy-tune {importlib.metadata.version('vrmpy-tune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments:
+        The command line without the program's name.
+    """
+    debug = "--debug" in arguments
+    try:
+        app([word for word in arguments if word != "--debug"], prog_name="vrmpy-tune")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code, message = _describe(error)
+        print(f"vrmpy-tune: {message}", file=sys.stderr)
+        return code
+    return 0
+
+
+def _describe(error: Exception) -> tuple[int, str]:
+    if isinstance(error, VrmpyTuneError):
+        return error.exit_code, str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return FILE_SYSTEM, f"{where}{error.strerror}."
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    log = _write_log()
+    found = f"The traceback is in {log}; " if log else ""
+    return DEFECT, (
+        f"This is a defect of vrmpy-tune ({what[:200]}). "
+        f"{found}{'to' if found else 'To'} see it here, add --debug."
+    )
+
+
+def _write_log() -> Path | None:
+    """Write the traceback of the exception at hand where a report of the defect can take it."""
+    from vrmpy_tune.toolchain.cache import cache_directory
+
+    with suppress(OSError):
+        log = cache_directory() / "traceback.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc())
+        return log
+    return None

@@ -1,0 +1,116 @@
+"""``vrmpy-tune explain``: which record a compilation would use, or why none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vrmpy_tune.cli.options import (
+    DEFAULT_TARGET,
+    Json,
+    Sources,
+    Target,
+    Workloads,
+    check_metric,
+    read_workloads,
+    stores,
+)
+from vrmpy_tune.cli.streams import one_document
+from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.target import parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vrmpy_tune.records import Record, RecordReader
+
+
+def explain_workloads(
+    workloads: Workloads,
+    *,
+    target: Target = DEFAULT_TARGET,
+    records: Sources = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Only records of this metric; else in order.")
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Only records of this very toolchain.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say which record would be used, or why none.
+
+    Where there is none, the nearest records and the fields that differ are listed.
+    """
+    from vrmpy_tune.records import open_stores
+
+    chosen = [str(workload) for workload in read_workloads(workloads)]
+    name = parse_target(target).name
+    metrics = METRICS if check_metric(metric) is None else (str(metric),)
+    with one_document(as_json) as emit, open_stores(stores(records)) as reader:
+        rows = [_explain_one(reader, text, name, metrics, exact=exact) for text in chosen]
+        if as_json:
+            emit({"workloads": rows})
+    if not as_json:
+        for row in rows:
+            print(explanation_text(row))
+
+
+def explanation_text(row: dict[str, Any]) -> str:
+    """Return an entry of ``explain --json`` in words."""
+    lines = [row["workload"], f"  {row['status']}: {row['reason']}"]
+    for near in row["nearest"]:
+        differing = "; ".join(
+            f"{name} {difference['found']} instead of {difference['wanted']}"
+            for name, difference in near["differences"].items()
+        )
+        lines.append(f"  near: {near['record'][:16]} {near['workload']}: {differing or 'the same'}")
+    return "\n".join(lines)
+
+
+def _explain_one(
+    reader: RecordReader, workload: str, target: str, metrics: Sequence[str], *, exact: bool
+) -> dict[str, Any]:
+    from vrmpy_tune.records.explain import explain
+    from vrmpy_tune.records.lookup import lookup
+    from vrmpy_tune.toolchain.codegen import provenance
+
+    found = lookup(
+        reader,
+        workload,
+        target,
+        metrics,
+        toolchain=provenance(),
+        exact=exact,
+        replays=_replays,
+    )
+    record = found.record
+    # What is near matters only where nothing fits.
+    nearest = explain(reader, workload, target, metrics).to_json()["nearest"] if not record else []
+    return {
+        "workload": workload,
+        "target": target,
+        "status": str(found.status),
+        "reason": found.reason,
+        "record": record.id if record else None,
+        "metric": record.metric if record else None,
+        "value": record.value if record else None,
+        "stale": [one.id for one in found.stale],
+        "nearest": nearest,
+    }
+
+
+def _replays(record: Record) -> bool:
+    """Whether a record's trace still fits its program; starts TVM."""
+    from search_spaces import base_module
+    from vrmpy_tune.errors import StaleRecordError
+    from vrmpy_tune.replay import replay
+    from vrmpy_tune.toolchain.versions import require_toolchain
+
+    require_toolchain()
+    try:
+        replay(base_module(record.workload, record.space), record.trace)
+    except StaleRecordError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""Options and arguments that several commands share, and what their values must be."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import typer
+
+from vrmpy_tune.errors import UsageError
+from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.workload import Conv2d, Dense, parse_workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STORE_HELP: Final = (
+    "Record store: sqlite:///path, a .db file, or postgresql+psycopg://user@host/db."
+)
+
+Workloads: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="WORKLOAD",
+        help="For example dense:m=128,n=768,k=768,lhs=u8,rhs=u8",
+        show_default=False,
+    ),
+]
+Target: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME", help="hexagon-v66, -v68, -v69, -v73 or -v75.")
+]
+Device: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="Device to run on.")]
+Sources: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--records", metavar="URL", help=f"{STORE_HELP} Also .jsonl; may be repeated."),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+DEFAULT_TARGET: Final = "hexagon-v68"
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?", re.ASCII)
+_SECONDS: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def read_workloads(texts: Sequence[str]) -> list[Dense | Conv2d]:
+    """Parse the WORKLOAD arguments; of equal ones, the first is kept.
+
+    Raises
+    ------
+    UsageError
+        If one is no workload, or is a model.
+    """
+    models = [text for text in texts if text.lower().endswith(".onnx")]
+    if models:
+        raise UsageError(
+            f"{models[0]} is a model, and models come with a later version. "
+            "Until then name its operators, for example dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
+        )
+    return list(dict.fromkeys(parse_workload(text) for text in texts))
+
+
+def check_metric(metric: str | None) -> str | None:
+    """Return ``metric`` if it exists.
+
+    Raises
+    ------
+    UsageError
+        If it does not.
+    """
+    if metric is not None and metric not in METRICS:
+        raise UsageError(f"There is no metric '{metric}'; use one of {', '.join(METRICS)}.")
+    return metric
+
+
+def read_duration(text: str) -> float:
+    """Return the seconds of a duration such as ``"90"``, ``"90s"``, ``"10m"`` or ``"1.5h"``.
+
+    Raises
+    ------
+    UsageError
+        If it is none, or is zero.
+    """
+    match = _DURATION.fullmatch(text)
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"'{text}' is not a duration; write for example 90s, 10m or 1.5h.")
+    return seconds
+
+
+def stores(given: Sequence[str] | None) -> list[str]:
+    """Return the stores to read from: those given, or the user's own."""
+    from vrmpy_tune.records import default_url
+
+    return list(given) if given else [default_url()]

@@ -1,0 +1,53 @@
+"""``vrmpy-tune run``: run a compiled artifact on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vrmpy_tune.cli.options import Device, Json
+from vrmpy_tune.cli.streams import one_document
+
+
+def run_kernels(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="What `compile` wrote.")],
+    *,
+    inputs: Annotated[
+        Path | None, typer.Option("--input", metavar="X.npz", help="Inputs; else random ones.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="Y.npz", help="Where the outputs go.")
+    ] = None,
+    device: Device = "qemu",
+    profile: Annotated[bool, typer.Option("--profile", help="A line for each layer.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a compiled artifact on a device."""
+    from vrmpy_tune.compiler import run_artifact
+
+    with one_document(as_json) as emit:
+        report = run_artifact(
+            directory, inputs=inputs, output=output, device=device, profile=profile
+        ).as_json()
+        if as_json:
+            emit(report)
+    if not as_json:
+        print(report_text(report, profile=profile))
+
+
+def report_text(report: dict[str, Any], *, profile: bool) -> str:
+    """Return the document of ``run --json`` in words; with ``profile``, a line for each layer."""
+    lines = []
+    if profile:
+        for layer in report["layers"]:
+            lines.append(
+                f"{layer['packets_total']:>15,} packets {layer['share']:>6.1%} "
+                f"{layer['macs'] / layer['packets_total']:>6.1f} MACs/packet  {layer['name']}"
+            )
+    lines.append(
+        f"{report['packets_total']:,} packets in all, "
+        f"{report['packets_critical']:,} on the critical path"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,120 @@
+"""``vrmpy-tune tune``: search, measure, verify, store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vrmpy_tune.cli.options import (
+    DEFAULT_TARGET,
+    STORE_HELP,
+    Device,
+    Json,
+    Target,
+    Workloads,
+    check_metric,
+    read_duration,
+    read_workloads,
+)
+from vrmpy_tune.cli.streams import one_document
+from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.target import parse_target
+from vrmpy_tune.tune.effort import EFFORTS
+from vrmpy_tune.tune.effort import effort as effort_called
+from vrmpy_tune.tune.events import Interrupted
+from vrmpy_tune.workload import parse_workload
+
+if TYPE_CHECKING:
+    from vrmpy_tune.tune.events import Event
+
+_EFFORT_HELP = "How much to spend: " + ", ".join(
+    f"{name} {row.trials}" for name, row in EFFORTS.items()
+)
+
+
+def tune_workloads(
+    workloads: Workloads,
+    *,
+    target: Target = DEFAULT_TARGET,
+    device: Device = "qemu",
+    metric: Annotated[str, typer.Option(help="What to minimize.")] = QEMU_PACKETS,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Candidates a workload; overrides --effort.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Stop after 90s, 10m, 1.5h.")
+    ] = None,
+    effort: Annotated[str, typer.Option(help=f"{_EFFORT_HELP} trials.")] = "normal",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
+    records: Annotated[
+        str | None, typer.Option("--records", metavar="URL", help=STORE_HELP)
+    ] = None,
+    events: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write events as JSON lines; - for stdout.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search, measure and store kernels.
+
+    The same command again resumes.  Ctrl-C keeps everything that was measured and prints that
+    command.
+    """
+    chosen = read_workloads(workloads)
+    hexagon = parse_target(target)
+    check_metric(metric)
+    effort_called(effort)
+    seconds = None if time is None else read_duration(time)
+
+    from vrmpy_tune.cli.displays import displays
+    from vrmpy_tune.tune.run import tune
+
+    interrupted = False
+    with (
+        one_document(as_json) as emit,
+        displays(events, stdout_is_free=not as_json) as show,
+    ):
+
+        def listen(event: Event) -> None:
+            nonlocal interrupted
+            interrupted |= isinstance(event, Interrupted)
+            show(event)
+
+        results = tune(
+            chosen,
+            target=hexagon,
+            device=device,
+            metric=metric,
+            trials=trials,
+            time_s=seconds,
+            effort=effort,
+            seed=seed,
+            records=records,
+            events=listen,
+        )
+        entries = [result.as_json() for result in results]
+        if as_json:
+            emit({"results": entries})
+    if not as_json and events != "-":
+        for entry in entries:
+            print(result_text(entry))
+    if interrupted:
+        raise typer.Exit(130)
+
+
+def result_text(entry: dict[str, Any]) -> str:
+    """Return an entry of ``tune --json`` in a few lines of words."""
+    counted = [f"{entry['trials']} trials in {entry['wall_s']:.0f} s"]
+    counted += [f"{count} {failure}" for failure, count in entry["failures"].items() if count]
+    lines = [str(entry["workload"])]
+    best = entry.get("best")
+    if best is None:
+        lines.append("  no verified candidate")
+    else:
+        bound = parse_workload(entry["workload"]).packet_bound
+        lines.append(
+            f"  {best['packets_total']:,} packets, {best['macs_per_packet']:.1f} MACs/packet, "
+            f"{bound / best['packets_total']:.1%} of the ceiling"
+        )
+        lines.append(f"  record {best['record'][:16]}")
+    return "\n".join([*lines, f"  {', '.join(counted)}"])
