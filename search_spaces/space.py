@@ -54,9 +54,11 @@ class Space:
         if workload.operator != self.operator:
             return False
         if self.form is Form.SPLAT:
-            # Slower than the scalar forms by construction where it issues once a packet,
-            # except against the sums that signed weights cost the other form.
-            return workload.rhs == "i8" or target.vector_pair_rate > 1
+            # Half as fast as the scalar forms where it issues once a packet, and worth that only
+            # where the sums of activations, which signed weights cost the other form, weigh more.
+            view = geometry(workload)
+            sums_cost_most = view.pixels == 1 or view.vectors == 1
+            return target.vector_pair_rate > 1 or (workload.rhs == "i8" and sums_cost_most)
         return self.form is (Form.SCALAR if workload.rhs == "u8" else Form.OFFSET)
 
     def module(self, workload: Workload) -> tvm.IRModule:
@@ -91,12 +93,15 @@ class Space:
         self, workload: Workload, target: HexagonTarget
     ) -> Callable[[Schedule], list[Schedule]]:
         """Return the function that MetaSchedule calls for the design spaces of the program."""
+        from tvm.s_tir import Schedule
+
         view = geometry(workload)
 
         def generate(base: Schedule) -> list[Schedule]:
             schedules = []
             for sketch in sketches(view, target):
-                schedule = base.copy()
+                # Not base.copy(): in TVM 0.27 copies share nodes that primitives change in place.
+                schedule = Schedule(self.module(workload), seed=base.fork_seed())
                 apply(schedule, view, self.form, sketch)
                 schedules.append(schedule)
             return schedules

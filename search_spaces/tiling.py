@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from search_spaces.geometry import Geometry
     from vrmpy_tune.target import HexagonTarget
 
+SKETCH_ANNOTATION: Final = "vrmpy_tune.sketch"
+"""Key of the block annotation that says which design space a trace is of."""
+
 VECTOR_REGISTERS: Final = 32
 MAX_BODY: Final = 512
 """Multiplies in one unrolled loop body: LLVM takes minutes on thousands."""
@@ -56,6 +59,16 @@ class Sketch:
     rows: int
     vtcm: bool
 
+    def text(self) -> str:
+        """Return the sketch as the annotation that a trace carries it in."""
+        return f"{self.vectors},{self.rows},{int(self.vtcm)}"
+
+    @staticmethod
+    def parse(text: str) -> Sketch:
+        """Read what :meth:`text` wrote."""
+        vectors, rows, vtcm = (int(part) for part in text.split(","))
+        return Sketch(vectors, rows, bool(vtcm))
+
     def max_columns(self) -> int:
         """Return the widest tile whose accumulators and weights fit the registers."""
         free = VECTOR_REGISTERS - self.vectors
@@ -81,7 +94,6 @@ def sketches(geometry: Geometry, target: HexagonTarget) -> Iterator[Sketch]:
 
 def apply(sch: Schedule, geometry: Geometry, form: Form, sketch: Sketch) -> None:
     """Schedule the program in ``sch`` along ``sketch``, drawing the remaining decisions."""
-    _draw_code_generator(sch)
     scope = "global"
     if sketch.vtcm:
         scope = "global.vtcm"
@@ -94,12 +106,20 @@ def apply(sch: Schedule, geometry: Geometry, form: Form, sketch: Sketch) -> None
     _finish(sch, geometry, form, scope, tile)
     if geometry.is_cropped:
         sch.parallel(_outermost(sch, "crop"))
+    _annotate(sch, sketch)
 
 
-def _draw_code_generator(sch: Schedule) -> None:
+def _annotate(sch: Schedule, sketch: Sketch) -> None:
+    """Draw the code generator; note it and the design space on the root block.
+
+    Last of all: after a change to the root block, TVM 0.27 changes the module that other
+    schedules started from in place.
+    """
     priors = [generator.prior for generator in CODE_GENERATORS]
     choice = sch.sample_categorical(list(range(len(priors))), priors)
-    sch.annotate(sch.get_sblock("root"), CODEGEN_ANNOTATION, choice)
+    root = sch.get_sblock("root")
+    sch.annotate(root, CODEGEN_ANNOTATION, choice)
+    sch.annotate(root, SKETCH_ANNOTATION, sketch.text())
 
 
 def _schedule_staging(sch: Schedule, geometry: Geometry) -> None:

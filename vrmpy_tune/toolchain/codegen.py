@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.toolchain import zig
+from vrmpy_tune.toolchain.versions import toolchain_versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +70,12 @@ def to_object(
     if generator.by_tvm:
         return zig.assemble(text, target, directory, limits=limits)
     return zig.compile_llvm_ir(text, target, directory, flags=generator.flags, limits=limits)
+
+
+def provenance() -> dict[str, str]:
+    """Return the versions that decide which code a trace becomes: the toolchain of a record."""
+    installed = toolchain_versions()
+    return {name: installed[part] for name, part in _PROVENANCE.items()}
+
+
+_PROVENANCE: Final = {"tvm": "tvm", "tvm_ffi": "tvm_ffi", "zig": "ziglang"}

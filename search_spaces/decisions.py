@@ -1,0 +1,112 @@
+"""What a trace chose, as numbers, and what that should cost.
+
+The estimate is the packet arithmetic of HARDWARE.md ("Multiply forms", "Register blocking"): a
+prior for the search before anything was measured, and a feature for the cost model afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from search_spaces.program import Form
+from search_spaces.tiling import SKETCH_ANNOTATION, Sketch
+from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
+from vrmpy_tune.workload import ceildiv
+
+if TYPE_CHECKING:
+    from tvm.s_tir import Trace
+
+    from search_spaces.geometry import Geometry
+
+LOOP_PACKETS: Final = {"zig-rotate": 1, "zig": 3, "tvm": 2}
+"""Packets that one iteration of the innermost loop adds; read off generated code."""
+
+TILE_PACKETS: Final = 12
+"""Address arithmetic of one register tile; read off generated code."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The choices of one trace.
+
+    Attributes
+    ----------
+    sketch:
+        Its design space.
+    generator:
+        Index into :data:`~vrmpy_tune.toolchain.codegen.CODE_GENERATORS`.
+    columns:
+        Splits of the row of pixels: chunks, tiles in a chunk, pixels in a tile.
+    rows:
+        Splits of the rows of tiles: chunks, rows in a chunk.
+    depth:
+        Splits of kernel width x words: iterations, words in the loop body.
+    """
+
+    sketch: Sketch
+    generator: int
+    columns: tuple[int, ...]
+    rows: tuple[int, ...]
+    depth: tuple[int, ...]
+
+    @staticmethod
+    def of(trace: Trace) -> Decisions:
+        """Read the decisions of a trace made by :func:`search_spaces.tiling.apply`."""
+        sketch = Sketch(1, 1, vtcm=False)
+        generator = 0
+        tiles: list[tuple[int, ...]] = []
+        for instruction in trace.insts:
+            kind = instruction.kind.name
+            if kind == "Annotate" and str(instruction.attrs[0]) == SKETCH_ANNOTATION:
+                sketch = Sketch.parse(str(instruction.inputs[1]))
+            elif kind == "SampleCategorical":
+                generator = int(trace.decisions[instruction])
+            elif kind == "SamplePerfectTile":
+                tiles.append(tuple(int(part) for part in trace.decisions[instruction]))
+        columns, rows, depth = tiles
+        return Decisions(sketch, generator, columns, rows, depth)
+
+    def estimate(self, geometry: Geometry, form: Form) -> float:
+        """Return the packets that this choice should take, about."""
+        pixels = self.sketch.rows * self.columns[-1]
+        multiplies = self.sketch.vectors * pixels
+        words = self.depth[-1]
+        rate = 1 if form is Form.SPLAT else 2
+        scalar_loads = pixels * (ceildiv(words, 2) if words % 2 == 0 else words)
+        loads = self.sketch.vectors * words + scalar_loads
+        issue = max(
+            multiplies * words / rate, loads / 2, float(self.sketch.vectors * words), scalar_loads
+        )
+        body = issue + LOOP_PACKETS[CODE_GENERATORS[self.generator].name]
+        kernel_rows = geometry.kernel[0]
+        tile = kernel_rows * (self.depth[0] * body + 4) + 1.5 * multiplies + TILE_PACKETS
+        tiles = geometry.batch * (geometry.height // self.sketch.rows)
+        tiles *= self.columns[0] * self.columns[1] * geometry.groups
+        tiles *= geometry.vectors // self.sketch.vectors
+        return tiles * tile
+
+    def numbers(self, geometry: Geometry, form: Form) -> list[float]:
+        """Return the choice as features: sizes, register use, reuse, and the estimate."""
+        pixels = self.sketch.rows * self.columns[-1]
+        vectors, words = self.sketch.vectors, self.depth[-1]
+        bound = geometry.pixels * geometry.vectors * geometry.words * geometry.kernel[0]
+        bound *= geometry.kernel[1] * geometry.groups
+        return [
+            vectors,
+            self.sketch.rows,
+            float(self.sketch.vtcm),
+            *(float(self.generator == index) for index in range(len(CODE_GENERATORS))),
+            self.columns[-1],
+            words,
+            float(words % 2 == 0),
+            vectors * pixels,
+            vectors * pixels + vectors,
+            vectors * pixels * words,
+            1.0 / vectors + 1.0 / pixels,
+            self.columns[0] * self.rows[0],
+            self.columns[1],
+            self.rows[1],
+            self.depth[0],
+            self.estimate(geometry, form) / max(1, bound),
+        ]

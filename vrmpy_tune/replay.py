@@ -1,0 +1,49 @@
+"""From a stored trace back to a scheduled program."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from vrmpy_tune.errors import StaleRecordError
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm.s_tir import Schedule, Trace
+
+
+def trace_json(trace: Trace) -> Any:
+    """Return a trace as JSON data, without what postprocessors added."""
+    return trace.as_json(remove_postproc=True)
+
+
+def replay(module: tvm.IRModule, trace: str) -> Schedule:
+    """Apply the text of a trace to an unscheduled program.
+
+    Parameters
+    ----------
+    module:
+        The program: :meth:`search_spaces.space.Space.module`, or ``plain_module``.
+    trace:
+        JSON text, as records carry it.
+
+    Raises
+    ------
+    StaleRecordError
+        If the trace does not fit the program: it was made by another version of the space.
+    """
+    from tvm.s_tir import Schedule
+    from tvm.s_tir.schedule import Trace
+
+    from vrmpy_tune.intrin.registry import register_defaults
+
+    register_defaults()
+    schedule = Schedule(module, debug_mask="none", error_render_level="none")
+    try:
+        Trace.apply_json_to_schedule(json.loads(trace), schedule)
+    except Exception as error:
+        cause = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise StaleRecordError(
+            f"The trace no longer replays on its program ({cause[0][:200]}). Tune it again."
+        ) from error
+    return schedule

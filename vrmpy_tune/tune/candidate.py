@@ -1,0 +1,71 @@
+"""One candidate: a scheduled program and the trace that led to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vrmpy_tune.toolchain.codegen import ANNOTATION, CODE_GENERATORS, CodeGenerator
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm.s_tir import Schedule
+
+    from search_spaces.geometry import Workload
+    from search_spaces.space import Space
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is to be built and measured.
+
+    Attributes
+    ----------
+    workload, space:
+        What it computes, and the space that it was drawn from.
+    module:
+        The scheduled program, in TVM's JSON.
+    trace:
+        The trace without postprocessing, as canonical JSON text.
+    generator:
+        The code generator that the trace chose.
+    structural_hash:
+        TVM's structural hash of the unscheduled program, in hexadecimal.
+    """
+
+    workload: Workload
+    space: Space
+    module: str
+    trace: str
+    generator: CodeGenerator
+    structural_hash: str
+
+    @staticmethod
+    def of(workload: Workload, space: Space, schedule: Schedule, structural_hash: str) -> Candidate:
+        """Take a candidate from a schedule."""
+        import tvm
+
+        from vrmpy_tune.records.record import canonical_trace
+        from vrmpy_tune.replay import trace_json
+
+        return Candidate(
+            workload,
+            space,
+            tvm.ir.save_json(schedule.mod),
+            canonical_trace(trace_json(schedule.trace)),
+            code_generator(schedule.mod),
+            structural_hash,
+        )
+
+
+def code_generator(module: tvm.IRModule) -> CodeGenerator:
+    """Return the code generator that a scheduled module asks for; the first if it does not."""
+    annotations = module["main"].body.block.annotations
+    return CODE_GENERATORS[int(annotations.get(ANNOTATION, 0))]
+
+
+def hash_of(module: tvm.IRModule) -> str:
+    """Return TVM's structural hash of a module, in hexadecimal."""
+    import tvm_ffi
+
+    return f"{tvm_ffi.structural_hash(module) & (1 << 64) - 1:016x}"

@@ -1,0 +1,49 @@
+"""How much effort a tuning run spends: one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from vrmpy_tune.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Budget and search settings.
+
+    Attributes
+    ----------
+    trials:
+        Candidates a workload.
+    batch:
+        Candidates measured between two searches.
+    population:
+        Candidates that the evolutionary search keeps.
+    generations:
+        Generations between two batches.
+    random_share:
+        Share of a batch drawn at random instead of by predicted rank.
+    """
+
+    trials: int
+    batch: int
+    population: int
+    generations: int
+    random_share: float
+
+
+EFFORTS: Final = {
+    "quick": Effort(trials=32, batch=16, population=64, generations=3, random_share=0.1),
+    "normal": Effort(trials=128, batch=16, population=96, generations=3, random_share=0.1),
+    "max": Effort(trials=512, batch=32, population=192, generations=4, random_share=0.15),
+}
+
+
+def effort(name: str) -> Effort:
+    """Return the effort called ``name``; raises ``UsageError`` naming those that exist."""
+    try:
+        return EFFORTS[name]
+    except KeyError:
+        known = ", ".join(EFFORTS)
+        raise UsageError(f"There is no effort '{name}'; use one of {known}.") from None

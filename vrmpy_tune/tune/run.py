@@ -1,0 +1,293 @@
+"""The tuning run: from workloads to stored records and a result."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from search_spaces import spaces_for
+from vrmpy_tune.device.open import open_device
+from vrmpy_tune.errors import DeviceError, NoValidCandidateError, UsageError
+from vrmpy_tune.measurement import METRICS, Outcome
+from vrmpy_tune.records.location import default_url, open_store
+from vrmpy_tune.toolchain.pool import CodegenPool
+from vrmpy_tune.toolchain.versions import require_toolchain
+from vrmpy_tune.tune.busy import BusyClock
+from vrmpy_tune.tune.effort import effort as effort_named
+from vrmpy_tune.tune.events import Interrupted, RunFinished, RunStarted, TaskStarted
+from vrmpy_tune.tune.interrupt import stopping_on_interrupt
+from vrmpy_tune.tune.task import Task
+from vrmpy_tune.verification import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from search_spaces.geometry import Workload
+    from vrmpy_tune.device.protocol import Device
+    from vrmpy_tune.records.record import Record
+    from vrmpy_tune.records.store import Store
+    from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.tune.events import Event
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What tuning one workload came to.
+
+    Attributes
+    ----------
+    workload, target, metric, seed:
+        What was tuned.
+    trials, measured:
+        Candidates allowed, and evaluated (failures and recalled ones included).
+    recalled:
+        Candidates whose outcome the store already knew.
+    failures:
+        Number of failures by class.
+    best:
+        The best record of this run.
+    wall_s:
+        Seconds the whole run took, all workloads together.
+    busy_fraction:
+        CPU seconds used by this run, over wall time x cores.
+    interrupted:
+        Whether the run was stopped before its budget was spent.
+    """
+
+    workload: Workload
+    target: str
+    metric: str
+    seed: int
+    trials: int
+    measured: int
+    recalled: int
+    failures: dict[str, int] = field(hash=False)
+    best: Record
+    wall_s: float
+    busy_fraction: float
+    interrupted: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of ``tune --json``."""
+        counts = self.best.counts
+        return {
+            "workload": str(self.workload),
+            "target": self.target,
+            "metric": self.metric,
+            "seed": self.seed,
+            "trials": self.trials,
+            "measured": self.measured,
+            "recalled": self.recalled,
+            "failures": dict(sorted(self.failures.items())),
+            "wall_s": round(self.wall_s, 3),
+            "busy_fraction": round(self.busy_fraction, 4),
+            "candidates_per_minute": round(60 * self.measured / max(self.wall_s, 1e-9), 1),
+            "interrupted": self.interrupted,
+            "best": {
+                "record": self.best.id,
+                "space": self.best.space,
+                "trace": self.best.trace,
+                "packets_total": counts.packets_total,
+                "packets_critical": counts.packets_critical,
+                "macs": self.workload.macs,
+                "macs_per_packet": self.workload.macs / self.best.value,
+                "ceiling_fraction": self.workload.packet_bound / counts.packets_total,
+                "estimated_us": None,
+                "verified": True,
+            },
+        }
+
+
+def tune(
+    workloads: Sequence[Workload],
+    *,
+    target: HexagonTarget,
+    device: str = "qemu",
+    metric: str = METRICS[0],
+    trials: int | None = None,
+    time_s: float | None = None,
+    effort: str = "normal",
+    seed: int = 0,
+    records: str | None = None,
+    events: Callable[[Event], None] = lambda _: None,
+) -> list[TuneResult]:
+    """Search, measure and store; the same call again resumes and measures nothing twice.
+
+    Parameters
+    ----------
+    workloads:
+        What to tune; one run interleaves them.
+    target, device, metric:
+        What to tune for, where to measure, and what to rank by.
+    trials:
+        Candidates a workload; the effort's by default.
+    time_s:
+        Wall-clock seconds after which no further batch is generated.
+    effort:
+        ``quick``, ``normal`` or ``max``.
+    seed:
+        Same seed, same device, same result.
+    records:
+        Store that gets every record; the user's own by default.
+    events:
+        Told what happens, one event at a time.
+
+    Raises
+    ------
+    UsageError
+        If an argument makes no sense.
+    NoValidCandidateError
+        If not one candidate of a workload was verified.
+    DeviceError, StoreError, ToolchainError
+        If the device, the store or the toolchain cannot be used.
+    """
+    chosen = effort_named(effort)
+    budget = chosen.trials if trials is None else trials
+    _check(workloads, metric, budget, time_s)
+    require_toolchain()
+    from vrmpy_tune.tune.engine import Engine
+    from vrmpy_tune.tune.evaluator import Evaluator
+
+    url = records or default_url()
+    command = _resume_command(
+        workloads, target=target, device=device, metric=metric, trials=trials,
+        time_s=time_s, effort=effort, seed=seed, records=records,
+    )  # fmt: skip
+    with open_store(url) as store, open_device(device) as opened:
+        _check_device(opened, target, metric)
+        slots = opened.info().slots
+        tasks = _tasks(workloads, target, budget)
+        texts = tuple(str(workload) for workload in workloads)
+        events(RunStarted(texts, target.name, metric, seed, budget, command, time_s))
+        for workload in workloads:
+            own = tuple(task.space.name for task in tasks if task.workload is workload)
+            events(TaskStarted(str(workload), own))
+        recalled: dict[str, int] = {}
+
+        def listen(event: Event) -> None:
+            if getattr(event, "cached", False):
+                text = event.workload  # type: ignore[attr-defined]
+                recalled[text] = recalled.get(text, 0) + 1
+            events(event)
+
+        with CodegenPool(slots) as pool, BusyClock() as clock:
+            evaluator = Evaluator(opened, pool, store, target, metric, seed=seed)
+            engine = Engine(
+                tasks, target, chosen, evaluator, seed=seed, workers=slots, events=listen
+            )
+            with stopping_on_interrupt(engine.stop) as interrupted:
+                engine.run(time_s)
+        results = [
+            _result(workload, tasks, target, metric, seed, recalled, clock, interrupted())
+            for workload in workloads
+            if any(task.best for task in tasks if task.workload is workload)
+        ]
+        for result in results:
+            events(RunFinished(str(result.workload), result.as_json()))
+        if interrupted():
+            events(Interrupted(command, _stored(store, tasks)))
+        elif len(results) < len(workloads):
+            raise NoValidCandidateError(_no_candidate(workloads, tasks))
+        return results
+
+
+def _check(workloads: Sequence[Workload], metric: str, trials: int, time_s: float | None) -> None:
+    if not workloads:
+        raise UsageError("Name at least one workload to tune.")
+    if metric not in METRICS:
+        raise UsageError(f"There is no metric '{metric}'; use one of {', '.join(METRICS)}.")
+    if not 1 <= trials <= 1_000_000:
+        raise UsageError(f"--trials must lie between 1 and 1000000, not {trials}.")
+    if time_s is not None and time_s <= 0:
+        raise UsageError("--time must be a positive number of seconds.")
+
+
+def _check_device(device: Device, target: HexagonTarget, metric: str) -> None:
+    info = device.info()
+    if target.name not in info.targets:
+        raise DeviceError(
+            f"The device ({info.description}) cannot run {target.name}; it runs "
+            f"{', '.join(info.targets)}. {target.name} can be compiled for, but not tuned here."
+        )
+    if metric not in info.metrics:
+        raise DeviceError(
+            f"The device ({info.description}) does not measure {metric}; it measures "
+            f"{', '.join(info.metrics)}."
+        )
+
+
+def _tasks(workloads: Sequence[Workload], target: HexagonTarget, trials: int) -> list[Task]:
+    """Split each workload's budget over its search spaces."""
+    tasks = []
+    for workload in workloads:
+        verifier = Verifier(workload)
+        spaces = spaces_for(workload, target)
+        for index, space in enumerate(spaces):
+            share = trials * (index + 1) // len(spaces) - trials * index // len(spaces)
+            if share:
+                tasks.append(Task(workload, space, share, verifier))
+    return tasks
+
+
+def _result(
+    workload: Workload,
+    tasks: list[Task],
+    target: HexagonTarget,
+    metric: str,
+    seed: int,
+    recalled: dict[str, int],
+    clock: BusyClock,
+    interrupted: bool,
+) -> TuneResult:
+    own = [task for task in tasks if task.workload is workload]
+    failures: dict[Outcome, int] = {}
+    for task in own:
+        for outcome, number in task.failures.items():
+            failures[outcome] = failures.get(outcome, 0) + number
+    best = min((task.best for task in own if task.best), key=lambda record: record.sort_key)
+    return TuneResult(
+        workload=workload,
+        target=target.name,
+        metric=metric,
+        seed=seed,
+        trials=sum(task.trials for task in own),
+        measured=sum(task.measured for task in own),
+        recalled=recalled.get(str(workload), 0),
+        failures={str(outcome): number for outcome, number in failures.items()},
+        best=best,
+        wall_s=clock.wall_s,
+        busy_fraction=clock.busy_fraction,
+        interrupted=interrupted,
+    )
+
+
+def _stored(store: Store, tasks: list[Task]) -> int:
+    return sum(len(store.query(text)) for text in {str(task.workload) for task in tasks})
+
+
+def _no_candidate(workloads: Sequence[Workload], tasks: list[Task]) -> str:
+    sentences = []
+    for workload in workloads:
+        own = [task for task in tasks if task.workload is workload]
+        if any(task.best for task in own):
+            continue
+        classes: dict[str, int] = {}
+        for task in own:
+            for outcome, number in task.failures.items():
+                classes[str(outcome)] = classes.get(str(outcome), 0) + number
+        seen = ", ".join(f"{number} {name}" for name, number in sorted(classes.items())) or "none"
+        sentences.append(f"No candidate of {workload} was verified (failures: {seen}).")
+    return " ".join([*sentences, "Run with --events - to see each one, or vrmpy-tune doctor."])
+
+
+def _resume_command(workloads: Sequence[Workload], *, target: HexagonTarget, **options: Any) -> str:
+    """Return the command that resumes this run: the same command."""
+    names = {"time_s": "--time"}
+    defaults = {"device": "qemu", "metric": METRICS[0], "effort": "normal", "seed": 0}
+    parts = ["vrmpy-tune", "tune", *(str(workload) for workload in workloads)]
+    parts += ["--target", target.name]
+    for name, value in options.items():
+        if value is not None and value != defaults.get(name):
+            parts += [names.get(name, f"--{name}"), str(value)]
+    return shlex.join(parts)
