@@ -30,7 +30,7 @@ def qemu() -> QemuDevice:
 
 @cache
 def _directory() -> Path:
-    directory = Path(tempfile.mkdtemp(prefix="vrmpy-tune-tests-"))
+    directory = Path(tempfile.mkdtemp(prefix="tests-of-vrmpy-tune-", dir="/tmp"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
 

@@ -184,7 +184,10 @@ def test_a_small_kernel_costs_little_more_than_qemu_itself() -> None:
     assert min(times) < 0.2
 
 
-def test_a_run_leaves_no_descriptor_and_no_file_behind() -> None:
+def test_a_run_leaves_no_descriptor_and_no_file_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     made = job(build("add_one"))
     qemu().run(made, ((ramp(),),), V68, Limits())
     before = len(list(Path("/proc/self/fd").iterdir()))

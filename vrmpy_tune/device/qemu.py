@@ -203,7 +203,7 @@ class QemuDevice:
 
 def _crash_message(finished: Finished) -> str:
     """Say how a kernel crashed, or raise DeviceError if it was QEMU that failed."""
-    told = finished.error_text
+    told = " ".join(finished.error_text.split())
     if finished.ending is Ending.SIGNALLED:
         return f"The kernel crashed with {signal_name(finished.status)}. {told}".strip()
     if finished.status == STATUS_RUNTIME_FAILURE:
