@@ -115,6 +115,8 @@ def _link_inputs(directory: Path) -> list[Path]:
         "main",
     ]
     environment = {name: os.environ[name] for name in _ZIG_VARIABLES if name in os.environ}
+    if not {"HOME", "XDG_CACHE_HOME"} & environment.keys():
+        environment.setdefault("ZIG_GLOBAL_CACHE_DIR", str(cache_directory() / "zig"))
     finished = run_limited(command, _LIMITS, environment=environment, directory=directory)
     links = [line for line in finished.error_text.splitlines() if line.startswith("ld.lld ")]
     if not finished.succeeded or not links:

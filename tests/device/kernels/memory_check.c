@@ -1,6 +1,6 @@
 /* Compares memset, memcpy and memmove with byte loops, for many sizes and alignments.
  *
- * Output: an int32 count of wrong results, and the first wrong case (function, size, two offsets). */
+ * Output, in int32: the wrong results, and the first wrong case (function, size, two offsets). */
 #include "kernel.h"
 
 #define MARGIN 256

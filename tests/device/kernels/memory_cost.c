@@ -1,4 +1,4 @@
-/* One call of memset (FUNCTION 0) or memcpy (1) of SIZE bytes with the given offsets, or none (2). */
+/* One call of memset (FUNCTION 0) or memcpy (1) of SIZE bytes at the given offsets; 2 for none. */
 #include "kernel.h"
 
 static void *(*volatile set)(void *, int, size_t) = memset;

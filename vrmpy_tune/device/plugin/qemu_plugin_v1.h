@@ -1,7 +1,8 @@
 /* The part of QEMU's TCG plugin interface, version 1, that watch.c uses.
  *
- * Debian's qemu-user does not ship qemu-plugin.h, hence these declarations, after include/qemu/qemu-plugin.h
- * of QEMU 7.2 (interface version 1).  QEMU refuses a plugin that asks for a version it does not have.
+ * Debian's qemu-user does not ship qemu-plugin.h, hence these declarations, after
+ * include/qemu/qemu-plugin.h of QEMU 7.2.  QEMU refuses a plugin that asks for a version that it
+ * does not have.
  */
 #ifndef QEMU_PLUGIN_V1_H
 #define QEMU_PLUGIN_V1_H

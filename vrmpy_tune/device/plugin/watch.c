@@ -1,16 +1,16 @@
-/* QEMU plugin: stops a kernel that makes a misaligned scalar access or executes too many packets.
+/* QEMU plugin: stops a kernel that makes a misaligned scalar access or runs for too many packets.
  *
- * QEMU permits misaligned scalar accesses (memh, memw, memd), the hardware traps.  A kernel may hold
- * such an access and still compute the right output here, so its addresses have to be watched.
+ * QEMU permits misaligned scalar accesses (memh, memw, memd), the hardware traps.  A kernel may
+ * hold such an access and still compute the right output here, so its addresses have to be watched.
  *
  * What QEMU calls an instruction is one packet.  HVX accesses arrive through the same callback, an
  * aligned load as 16 accesses of 8 bytes and a store as 128 of 1 byte.  Only packets with a scalar
- * access are watched, and in those no HVX access can look misaligned: vmem addresses are rounded down
- * to a vector, and vmemu reserves both memory slots, so that it never shares a packet with a scalar
- * access (the assembler refuses it with "slot error").
+ * access are watched, and in those no HVX access can look misaligned: vmem addresses are rounded
+ * down to a vector, and vmemu reserves both memory slots, so that it never shares a packet with a
+ * scalar access (the assembler refuses it with "slot error").
  *
- * Arguments: report=<file descriptor to write the finding to>, limit=<packets per call, 0 for none>.
- * The finding is one line, and the exit status says which kind; vrmpy_tune/device/watch.py reads both.
+ * Argument: limit=<packets per call, 0 for none>.  The finding goes to standard error, and the exit
+ * status says which kind it is; vrmpy_tune/device/qemu.py reads both.
  */
 #include "qemu_plugin_v1.h"
 
@@ -28,7 +28,6 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-static int report_descriptor = 2;
 static uint64_t packet_limit;
 static uint64_t packets;
 static bool in_kernel;
@@ -48,7 +47,7 @@ static _Noreturn void stop(int status, const char *format, ...) {
   if (length >= (int)sizeof line) {
     length = (int)sizeof line - 1;
   }
-  ssize_t ignored = write(report_descriptor, line, (size_t)length);
+  ssize_t ignored = write(STDERR_FILENO, line, (size_t)length);
   (void)ignored; /* the exit status still tells */
   _exit(status);
 }
@@ -74,7 +73,8 @@ static void on_block(unsigned int vcpu, void *block_packets) {
   }
 }
 
-static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
+static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address,
+                      void *data) {
   (void)vcpu;
   unsigned int bytes = 1u << qemu_plugin_mem_size_shift(info);
   if ((address & (bytes - 1)) == 0 || !in_kernel) {
@@ -87,7 +87,7 @@ static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t ad
        packet->text);
 }
 
-/* Whether a packet's text holds a scalar access of more than one byte: mem... that is not vmem... */
+/* Whether a packet's text holds a scalar access of more than a byte: mem... that is not vmem... */
 static bool has_scalar_access(const char *text) {
   if (strstr(text, "allocframe") || strstr(text, "dealloc")) {
     return true;
@@ -108,7 +108,8 @@ static void watch_packet(struct qemu_plugin_insn *packet) {
     size_t length = strlen(text) + 1;
     struct watched_packet *watched = malloc(sizeof *watched + length);
     if (watched == NULL) {
-      stop(STATUS_CUT, "out of memory");
+      fprintf(stderr, "vrmpy watch plugin: out of memory\n");
+      abort();
     }
     watched->address = qemu_plugin_insn_vaddr(packet);
     watched->symbol = qemu_plugin_insn_symbol(packet);
@@ -136,9 +137,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
                                            char **argv) {
   (void)info;
   for (int i = 0; i < argc; ++i) {
-    if (strncmp(argv[i], "report=", 7) == 0) {
-      report_descriptor = atoi(argv[i] + 7);
-    } else if (strncmp(argv[i], "limit=", 6) == 0) {
+    if (strncmp(argv[i], "limit=", 6) == 0) {
       packet_limit = strtoull(argv[i] + 6, NULL, 10);
     } else {
       fprintf(stderr, "vrmpy watch plugin: unknown argument '%s'\n", argv[i]);

@@ -67,7 +67,7 @@ void accounting_pause(void) { paused_at = read_counters(); }
 
 void accounting_resume(void) { excluded = plus(excluded, since(paused_at, read_counters())); }
 
-/* --- parallel regions ------------------------------------------------------------------------- */
+/* --- parallel regions -------------------------------------------------------------------- */
 
 /* Layouts of tvm/runtime/c_backend_api.h, which itself needs C++. */
 typedef struct {
@@ -137,11 +137,11 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
   return status;
 }
 
-/* --- calls -------------------------------------------------------------------------------------- */
+/* --- calls ------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) int measured_call(kernel_function kernel, const TVMFFIAny *arguments,
-                                                   int32_t count, TVMFFIAny *result,
-                                                   struct counters *cost) {
+static __attribute__((noinline)) int measured_call(kernel_function kernel,
+                                                   const TVMFFIAny *arguments, int32_t count,
+                                                   TVMFFIAny *result, struct counters *cost) {
   syscall(REGION_SYSCALL, REGION_BEGIN);
   struct counters start = read_counters();
   int status = kernel(NULL, arguments, count, result);

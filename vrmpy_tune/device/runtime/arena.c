@@ -117,8 +117,8 @@ static void arena_free(struct arena *arena, void *data) {
   struct block **link = &arena->live;
   while (*link != NULL && (*link)->data != data) {
     if (arena->last_in_first_out) {
-      failure("the kernel freed %s memory out of order: %p, while %p was allocated last", arena->name,
-              data, (void *)(*link)->data);
+      failure("the kernel freed %s memory out of order: %p, while %p was allocated last",
+              arena->name, data, (void *)(*link)->data);
     }
     link = &(*link)->next;
   }

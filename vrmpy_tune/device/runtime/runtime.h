@@ -1,9 +1,9 @@
 /* The on-device runtime: what its parts share.
  *
  * The runtime runs one kernel on one or more input sets.  It reads a job from standard input, which
- * must be a file that can be read twice, and writes a result to standard output, both described in wire.h and mirrored by
- * vrmpy_tune/device/wire.py.  It is C because C++ exceptions do not work in static Hexagon
- * executables (thread-local access goes through an unresolved PLT slot).
+ * must be a file that can be read twice, and writes a result to standard output.  Both are described
+ * in wire.h and mirrored by vrmpy_tune/device/wire.py.  It is C because C++ exceptions do not work
+ * in static Hexagon executables (thread-local access goes through an unresolved PLT slot).
  */
 #ifndef VRMPY_RUNTIME_H
 #define VRMPY_RUNTIME_H
@@ -22,7 +22,7 @@ static inline uint64_t round_up(uint64_t value, uint64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-/* --- failure.c: reporting ------------------------------------------------------------------- */
+/* --- failure.c: reporting ----------------------------------------------------------------- */
 
 /* Exit status of a run that the runtime itself had to give up; see failure() below.  The text on
  * standard error says why.  Mirrored by vrmpy_tune/device/wire.py. */
@@ -31,11 +31,11 @@ static inline uint64_t round_up(uint64_t value, uint64_t multiple) {
 /* Write "vrmpy-runtime: <message>" to standard error and leave the process. */
 _Noreturn void failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Map zeroed memory, with memory round it that cannot be touched, or fail.  `bytes` is a multiple of
- * PAGE_BYTES. */
+/* Map zeroed memory, with memory round it that cannot be touched, or fail.  `bytes` is a multiple
+ * of PAGE_BYTES. */
 uint8_t *map_isolated(uint64_t bytes, const char *purpose);
 
-/* --- pattern.c: known bytes, and finding the first that changed ------------------------------ */
+/* --- pattern.c: known bytes, and finding the first that changed --------------------------- */
 
 /* Prepare the pattern; before anything else here. */
 void pattern_create(void);
@@ -49,7 +49,7 @@ int64_t pattern_mismatch(const uint8_t *memory, uint64_t bytes, uint32_t seed);
 /* Offset of the first byte in which `left` and `right` differ, or -1. */
 int64_t first_difference(const uint8_t *left, const uint8_t *right, uint64_t bytes);
 
-/* --- faults: what the checks after a call can find -------------------------------------------- */
+/* --- faults: what the checks after a call can find ---------------------------------------- */
 
 enum fault_kind { FAULT_NONE = 0, FAULT_BEFORE = 1, FAULT_AFTER = 2, FAULT_INPUT_CHANGED = 3 };
 enum buffer_class { CLASS_INPUT = 0, CLASS_OUTPUT = 1, CLASS_WORKSPACE = 2, CLASS_VTCM = 3 };
@@ -61,7 +61,7 @@ struct fault {
   int64_t offset;        /* bytes from the buffer's first byte; negative before the buffer */
 };
 
-/* --- buffers.c: guarded kernel arguments ------------------------------------------------------- */
+/* --- buffers.c: guarded kernel arguments -------------------------------------------------- */
 
 struct buffer {
   uint8_t *region; /* start of the guards */
@@ -78,13 +78,13 @@ void buffer_prepare(const struct buffer *buffer, uint32_t seed);
 /* Check the guards written by buffer_prepare with the same seed; true when intact. */
 int buffer_check(const struct buffer *buffer, uint32_t seed, struct fault *fault);
 
-/* --- arena.c: TVM workspaces and VTCM ----------------------------------------------------------- */
+/* --- arena.c: TVM workspaces and VTCM ----------------------------------------------------- */
 
 void arenas_create(uint64_t vtcm_bytes);
-void arenas_reset(uint32_t seed);              /* before each call */
-int arenas_check(struct fault *fault);         /* after each call; true when all guards are intact */
+void arenas_reset(uint32_t seed);      /* before each call */
+int arenas_check(struct fault *fault); /* after each call; true when all guards are intact */
 
-/* --- accounting.c: counters and the model of the HVX contexts ------------------------------------ */
+/* --- accounting.c: counters and the model of the HVX contexts ----------------------------- */
 
 struct accounts {
   uint64_t packets_total;
@@ -108,7 +108,7 @@ int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t 
 void accounting_pause(void);
 void accounting_resume(void);
 
-/* --- tvm_abi.c: what kernels compiled by TVM refer to ---------------------------------------------- */
+/* --- tvm_abi.c: what kernels compiled by TVM refer to ------------------------------------- */
 
 /* Point the function variables that TVM emits into every object at this runtime. */
 void tvm_abi_bind(void);

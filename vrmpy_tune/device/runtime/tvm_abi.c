@@ -1,8 +1,8 @@
 /* The functions that an object compiled by TVM refers to.
  *
- * TVM emits pointer variables such as __TVMBackendAllocWorkspace into every object and calls through
- * them.  An object has only those that it uses, hence the weak references.  What a single kernel
- * never needs (calls into other modules) is answered with an error instead of a null pointer.
+ * TVM emits pointer variables such as __TVMBackendAllocWorkspace into every object and calls
+ * through them.  An object has only those that it uses, hence the weak references.  What a single
+ * kernel never needs (calls into other modules) is answered with an error, not a null pointer.
  */
 #include "runtime.h"
 
