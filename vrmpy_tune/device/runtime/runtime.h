@@ -1,9 +1,9 @@
 /* The on-device runtime: what its parts share.
  *
  * The runtime runs one kernel on one or more input sets.  It reads a job from standard input, which
- * must be a file that can be read twice, and writes a result to standard output.  Both are described
- * in wire.h and mirrored by vrmpy_tune/device/wire.py.  It is C because C++ exceptions do not work
- * in static Hexagon executables (thread-local access goes through an unresolved PLT slot).
+ * must be a file that can be read twice, and writes a result to standard output.  Both are
+ * described in wire.h and mirrored by vrmpy_tune/device/wire.py.  It is C because C++ exceptions do
+ * not work in static Hexagon executables (thread-local access goes through an unresolved PLT slot).
  */
 #ifndef VRMPY_RUNTIME_H
 #define VRMPY_RUNTIME_H
