@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import RLock
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TextIO
 
+from vrmpy_tune.cli.streams import say
 from vrmpy_tune.errors import UsageError
 from vrmpy_tune.tune.events import CandidateMeasured, Interrupted, RunFinished, RunStarted, Warned
 from vrmpy_tune.tune.progress import Progress
@@ -26,6 +27,7 @@ PLAIN_INTERVAL_S: Final = 5.0
 """Seconds between two plain lines, unless a better candidate is found in between."""
 
 _FRAMES_PER_SECOND: Final = 4
+_BAR_WIDTH: Final = 16
 
 
 class Display(Protocol):
@@ -75,18 +77,28 @@ def displays(
 
 
 class JsonLinesDisplay:
-    """Writes each event as a line of JSON, with the seconds since the first as ``t_s``."""
+    """Writes each event as a line of JSON, with the seconds since the start as ``t_s``.
+
+    When the file can no longer be written, it says so once: the run matters more than its log.
+    """
 
     def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._started = clock()
+        self._broken = False
 
     def __call__(self, event: Event) -> None:
         """Write one event, complete at once for whoever follows the file."""
+        if self._broken:
+            return
         line: dict[str, Any] = {"t_s": round(self._clock() - self._started, 3), **event.as_json()}
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps(line) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            self._broken = True
+            say(f"Warning: no more events are written ({error.strerror}); the run goes on.")
 
 
 class PlainDisplay:
@@ -121,7 +133,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A table that is redrawn in place: a row for each workload, the rate and the time left."""
+    """Lines that are redrawn in place: two for each workload, then the rate and the time left."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.live import Live
@@ -148,26 +160,32 @@ class LiveDisplay:
 
     def _render(self) -> RenderableType:
         from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
         from rich.text import Text
 
         with self._lock:
-            table = Table(box=None, padding=(0, 2, 0, 0), expand=True)
-            table.add_column("workload", overflow="fold", ratio=3)
-            table.add_column("trials", justify="right", no_wrap=True)
-            table.add_column("", width=12)
-            table.add_column("best so far", overflow="fold", ratio=3)
-            table.add_column("failures", overflow="fold", ratio=2)
+            rows: list[RenderableType] = []
             for task in self._progress.tasks.values():
-                table.add_row(
-                    Text(task.workload),
-                    Text(f"{task.done}/{task.trials}"),
-                    ProgressBar(total=max(task.trials, 1), completed=task.done, width=12),
-                    Text(task.best_text),
-                    Text(task.failures_text),
-                )
-            return Group(table, Text(rate_text(self._progress), style="dim"))
+                rows += [Text(task.workload, style="bold"), _task_row(task)]
+            return Group(*rows, Text(rate_text(self._progress), style="dim"))
+
+
+def _task_row(task: TaskProgress) -> RenderableType:
+    """Return what stands below a workload; its text alone may fill a line of a terminal."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    row = Table.grid(padding=(0, 2, 0, 0))
+    for width in (2, _BAR_WIDTH, None, None, None):
+        row.add_column(width=width, overflow="fold")
+    row.add_row(
+        "",
+        ProgressBar(total=max(task.trials, 1), completed=task.done, width=_BAR_WIDTH),
+        Text(f"{task.done}/{task.trials}"),
+        Text(task.best_text),
+        Text(task.failures_text, style="red"),
+    )
+    return row
 
 
 def notice(event: Event) -> str | None:

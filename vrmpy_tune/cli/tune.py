@@ -23,7 +23,6 @@ from vrmpy_tune.target import parse_target
 from vrmpy_tune.tune.effort import EFFORTS
 from vrmpy_tune.tune.effort import effort as effort_called
 from vrmpy_tune.tune.events import Interrupted
-from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
     from vrmpy_tune.tune.events import Event
@@ -104,17 +103,16 @@ def tune_workloads(
 
 def result_text(entry: dict[str, Any]) -> str:
     """Return an entry of ``tune --json`` in a few lines of words."""
-    counted = [f"{entry['trials']} trials in {entry['wall_s']:.0f} s"]
+    counted = [f"{entry['measured']} of {entry['trials']} trials, {entry['recalled']} recalled"]
     counted += [f"{count} {failure}" for failure, count in entry["failures"].items() if count]
-    lines = [str(entry["workload"])]
-    best = entry.get("best")
-    if best is None:
-        lines.append("  no verified candidate")
-    else:
-        bound = parse_workload(entry["workload"]).packet_bound
-        lines.append(
-            f"  {best['packets_total']:,} packets, {best['macs_per_packet']:.1f} MACs/packet, "
-            f"{bound / best['packets_total']:.1%} of the ceiling"
-        )
-        lines.append(f"  record {best['record'][:16]}")
-    return "\n".join([*lines, f"  {', '.join(counted)}"])
+    spent = (
+        f"{entry['wall_s']:.0f} s for the run, cores {entry['busy_fraction']:.0%} busy, "
+        f"{entry['candidates_per_minute']:.0f} candidates/min"
+    )
+    best = entry["best"]
+    figures = (
+        f"{best['packets_total']:,} packets ({best['packets_critical']:,} on the critical path), "
+        f"{best['macs_per_packet']:.1f} MACs/packet, {best['ceiling_fraction']:.1%} of the ceiling"
+    )
+    lines = (figures, f"record {best['record'][:16]}", ", ".join(counted), spent)
+    return "\n  ".join([entry["workload"], *lines])

@@ -90,14 +90,14 @@ class CandidateMeasured(Event):
     value:
         Its figure in the run's metric (packets); ``None`` unless it was verified.
     best:
-        The best figure of this workload so far, this candidate included.
+        The best figure of this workload in this space so far, this candidate included.
     macs_per_packet, ceiling_fraction:
         Of the best so far: multiply-accumulates a packet, and the workload's packet bound over
         the best figure (1.0 is the ceiling).
     index:
-        Candidates of this workload so far, this one included.
+        Candidates of this workload in this space so far, this one included.
     trials:
-        Candidates that this workload will get.
+        Candidates that this workload will get in this space.
     cached:
         Whether the outcome was remembered, so that nothing ran.
     message:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vrmpy_tune.measurement import Outcome
-from vrmpy_tune.tune.events import CandidateMeasured, RunFinished, RunStarted, TaskStarted
+from vrmpy_tune.tune.events import CandidateMeasured, RunFinished, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ class TaskProgress:
     workload:
         Canonical text.
     trials, done:
-        Candidates it will get, and those whose outcome is known.
+        Candidates it will get in all its spaces, and those whose outcome is known.
     cached:
         Those among the latter that were remembered.
     best:
@@ -49,18 +49,17 @@ class TaskProgress:
     finished: bool = False
 
     def observe(self, event: CandidateMeasured) -> bool:
-        """Take a candidate in; return whether it is the best so far."""
-        improved = event.best is not None and event.best != self.best
-        self.trials = event.trials
-        self.done = event.index
+        """Take a candidate of any of the workload's spaces in; return whether it is the best."""
+        self.done += 1
         self.cached += event.cached
-        if event.best is not None:
-            self.best = event.best
-            self.macs_per_packet = event.macs_per_packet
-            self.ceiling_fraction = event.ceiling_fraction
         if event.outcome is not Outcome.OK:
             self.failures[event.outcome] += 1
-        return improved
+        if event.best is None or (self.best is not None and self.best <= event.best):
+            return False
+        self.best = event.best
+        self.macs_per_packet = event.macs_per_packet
+        self.ceiling_fraction = event.ceiling_fraction
+        return True
 
     @property
     def best_text(self) -> str:
@@ -102,14 +101,11 @@ class Progress:
                 self._started = self._clock()
                 self._time_s = event.time_s
                 self.tasks = {text: TaskProgress(text, event.trials) for text in event.workloads}
-            case TaskStarted():
-                self._task(event.workload)
             case CandidateMeasured():
-                task = self._task(event.workload)
-                if task.observe(event):
-                    return task
+                task = self.tasks[event.workload]
+                return task if task.observe(event) else None
             case RunFinished():
-                self._task(event.workload).finished = True
+                self.tasks[event.workload].finished = True
         return None
 
     @property
@@ -133,6 +129,3 @@ class Progress:
             open_tasks = [task for task in self.tasks.values() if not task.finished]
             limits.append(60.0 * sum(task.trials - task.done for task in open_tasks) / rate)
         return max(0.0, min(limits)) if limits else None
-
-    def _task(self, workload: str) -> TaskProgress:
-        return self.tasks.setdefault(workload, TaskProgress(workload, 0))

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.fakes import CONV, DENSE, fake_tune
+from vrmpy_tune import errors
+from vrmpy_tune.tune.events import Interrupted
+
+Replace = Callable[..., None]
+
+IMPOSSIBLE = (
+    "conv2d:n=1,h=2,w=2,ci=8,co=8,kh=5,kw=5,stride=1,pad=0,lhs=u8,rhs=u8",
+    "dense:m=0,n=8,k=8,lhs=u8,rhs=u8",
+    "dense:m=-1,n=8,k=8,lhs=u8,rhs=u8",
+    "dense:m=1.5,n=8,k=8,lhs=u8,rhs=u8",
+    "dense:m=8,n=8,k=8,lhs=u8,rhs=u8,colour=red",
+    "dense:m=8,n=8,k=1000000000,lhs=u8,rhs=u8",
+    "dense:m=8,n=8,k=8,lhs=f32,rhs=u8",
+    "softmax:m=8",
+    "",
+    "dense:" + "m=1," * 1000,
+)
+
+
+@pytest.mark.parametrize("verb", [("tune",), ("compile", "-o", "out"), ("explain",)])
+@pytest.mark.parametrize("workload", IMPOSSIBLE)
+def test_an_impossible_workload_is_a_sentence_and_exit_code_2(
+    command: Command, verb: tuple[str, ...], workload: str
+) -> None:
+    ended = command(verb[0], workload, *verb[1:])
+    assert ended.code == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("vrmpy-tune: ")
+    assert ended.stderr.endswith(".\n")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tune", DENSE, "--target", "hexagon-v99"),
+        ("tune", DENSE, "--metric", "seconds"),
+        ("tune", DENSE, "--effort", "heroic"),
+        ("tune", DENSE, "--time", "soon"),
+        ("tune", DENSE, "--time", "0s"),
+        ("tune", DENSE, "--trials", "0"),
+        ("tune", DENSE, "--seed", "x"),
+        ("tune", DENSE, "--wings"),
+        ("tune", DENSE, "--json", "--events", "-"),
+        ("tune", DENSE, "--events", "/nonexistent/events.jsonl"),
+        ("tune", "resnet.onnx"),
+        ("tune",),
+        ("compile", DENSE),
+        ("explain", DENSE, "--metric", "seconds"),
+        ("spaces", DENSE),
+        ("spaces", "--check", "--instructions"),
+        ("spaces", "--target", "v1"),
+        ("fly",),
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_is_a_sentence_and_exit_code_2(
+    command: Command, arguments: tuple[str, ...]
+) -> None:
+    ended = command(*arguments)
+    assert ended.code == 2
+    assert ended.stdout == ""
+    assert ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_model_is_said_to_come_later(command: Command) -> None:
+    assert "later version" in command("compile", "resnet.ONNX", "-o", "out").stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database", b"SQLite format 3\0 but cut"])
+def test_a_store_that_is_none_is_a_sentence(
+    command: Command, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    for arguments in (("explain", DENSE), ("records", "ls")):
+        ended = command(*arguments, "--records", path)
+        assert ended.code in (errors.StoreError.exit_code, errors.RecordFormatError.exit_code)
+        assert str(path) in ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert path.read_bytes() == content
+
+
+def test_a_store_that_does_not_exist_is_exit_code_4(command: Command, tmp_path: Path) -> None:
+    ended = command("explain", DENSE, "--records", f"sqlite:///{tmp_path}/none.db")
+    assert ended.code == 4
+    assert "none.db" in ended.stderr
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.MissingRecordError("No record."),
+        errors.StoreError("No store."),
+        errors.DeviceError("No device."),
+        errors.VerificationError("Wrong."),
+        errors.NoValidCandidateError("None."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_each_error_exits_with_its_code(
+    command: Command, replace: Replace, error: errors.VrmpyTuneError
+) -> None:
+    replace("vrmpy_tune.tune.run", tune=fake_tune(error=error))
+    ended = command("tune", DENSE, "--json")
+    assert ended.code == error.exit_code
+    assert ended.stdout == ""
+    assert f"vrmpy-tune: {error}\n" in ended.stderr
+
+
+def test_a_defect_names_its_log_and_shows_a_traceback_only_with_debug(
+    command: Command, replace: Replace, tmp_path: Path
+) -> None:
+    replace("vrmpy_tune.tune.run", tune=fake_tune(error=ZeroDivisionError("division by zero")))
+    ended = command("tune", DENSE)
+    log = tmp_path / "cache" / "traceback.log"
+    assert ended.code == 70
+    assert "Traceback" not in ended.stderr
+    assert str(log) in ended.stderr
+    assert "--debug" in ended.stderr
+    assert "ZeroDivisionError" in log.read_text()
+    for arguments in (("--debug", "tune", DENSE), ("tune", DENSE, "--debug")):
+        ended = command(*arguments)
+        assert ended.code == 70
+        assert "Traceback" in ended.stderr
+
+
+def test_a_full_disk_is_a_sentence_and_exit_code_74(command: Command, replace: Replace) -> None:
+    full = OSError(28, "No space left on device", "/mnt/out")
+    replace("vrmpy_tune.tune.run", tune=fake_tune(error=full))
+    ended = command("tune", DENSE)
+    assert ended.code == 74
+    assert "vrmpy-tune: /mnt/out: No space left on device.\n" in ended.stderr
+
+
+def test_an_interruption_that_was_handled_still_prints_results_and_exits_130(
+    command: Command, replace: Replace
+) -> None:
+    stopped = Interrupted("vrmpy-tune tune dense:... --seed 0", stored=17)
+    replace("vrmpy_tune.tune.run", tune=fake_tune(stopped))
+    ended = command("tune", DENSE, "--json")
+    assert ended.code == 130
+    assert ended.document["results"][0]["workload"] == DENSE
+    assert "resume with: vrmpy-tune tune dense:... --seed 0" in ended.stderr
+
+
+def test_ctrl_c_elsewhere_exits_130(command: Command, replace: Replace) -> None:
+    def compile_workloads(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    replace("vrmpy_tune.compiler", compile_workloads=compile_workloads)
+    ended = command("compile", CONV, "-o", "out")
+    assert ended.code == 130
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_help_names_every_command_in_a_line(command: Command) -> None:
+    ended = command("--help")
+    assert ended.code == 0
+    listed = ended.stdout.partition("Commands:\n")[2].splitlines()
+    names = [line.split()[0] for line in listed]
+    assert sorted(names) == [
+        "compile",
+        "doctor",
+        "explain",
+        "records",
+        "run",
+        "spaces",
+        "tune",
+    ]
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed)
+
+
+def test_the_version_is_printed(command: Command) -> None:
+    ended = command("--version")
+    assert ended.code == 0
+    assert ended.stdout.startswith("vrmpy-tune ")

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import vrmpy_tune
+
+MODULES = "import sys, vrmpy_tune{more}; print(*sys.modules)"
+
+TIMED = """
+import time
+start = time.perf_counter()
+import vrmpy_tune
+print(time.perf_counter() - start)
+"""
+
+LIMIT_MS = 50
+
+
+def python(source: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", source], check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.mark.parametrize("more", ["", ".cli.application", ".records", ".tune.events"])
+def test_importing_the_package_or_its_command_line_does_not_import_tvm(more: str) -> None:
+    loaded = python(MODULES.format(more=f", vrmpy_tune{more}" if more else "")).split()
+    assert not {"tvm", "tvm_ffi", "xgboost", "pandas", "scipy"} & set(loaded)
+
+
+def test_importing_the_package_takes_less_than_50_ms() -> None:
+    # The best of several: other programs may be running.
+    best = min(float(python(TIMED)) for _ in range(5)) * 1000
+    print(f"import vrmpy_tune: {best:.1f} ms")
+    assert best < LIMIT_MS
+
+
+def test_public_names_are_sorted_listed_and_resolved_on_first_use() -> None:
+    assert vrmpy_tune.__all__ == sorted(vrmpy_tune.__all__)
+    assert set(vrmpy_tune.__all__) <= set(dir(vrmpy_tune))
+    for name in vrmpy_tune.__all__:
+        assert getattr(vrmpy_tune, name) is getattr(vrmpy_tune, name)
+    with pytest.raises(AttributeError, match="nonsense"):
+        vrmpy_tune.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("before", ["", "import vrmpy_tune.tune.events; "])
+def test_tune_can_be_called_whether_or_not_its_package_was_imported_before(before: str) -> None:
+    source = f"{before}import vrmpy_tune as vt; import vrmpy_tune.tune.events as e; "
+    assert python(f"{source}print(callable(vt.tune), e.__name__)").split() == [
+        "True",
+        "vrmpy_tune.tune.events",
+    ]
