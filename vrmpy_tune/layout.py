@@ -69,4 +69,4 @@ def unpack(packed: np.ndarray, shape: tuple[int, int, int, int], *, offset: bool
     plain = plain[:, : outputs // groups, :, :, :depth].reshape(shape)
     if offset:
         return (plain.astype(np.int16) - WEIGHT_OFFSET).astype(np.int8)
-    return np.ascontiguousarray(plain)
+    return plain.copy()

@@ -116,18 +116,20 @@ class Workload:
                     f"multiplies; use one of {', '.join(OPERAND_TYPES)}."
                 )
 
-    def _check_tensors(self) -> None:
+    def _check_tensors(self, **others: tuple[tuple[int, ...], int]) -> None:
         sizes = {
             "input": (self.input_shape, 1),
             "weights": (self.weight_shape, 1),
             "output": (self.output_shape, 4),
+            **others,
         }
         for name, (shape, itemsize) in sizes.items():
             size = itemsize * _product(shape)
             if size > MAX_TENSOR_BYTES:
                 raise WorkloadError(
-                    f"{self.operator}: the {name} of shape {shape} takes {size} bytes, more than "
-                    f"the {MAX_TENSOR_BYTES} a Hexagon program can hold; split the operator."
+                    f"{self.operator}: the {name.replace('_', ' ')} of shape {shape} takes "
+                    f"{size} bytes, more than the {MAX_TENSOR_BYTES} a Hexagon program can hold; "
+                    "split the operator."
                 )
 
 
@@ -244,7 +246,7 @@ class Conv2d(Workload):
                 f"conv2d: the kernel reaches over {reach_h} x {reach_w} pixels, more than the "
                 f"padded input of {height} x {width}; enlarge h, w or pad, or use a smaller kernel."
             )
-        self._check_tensors()
+        self._check_tensors(padded_input=((self.n, height, width, self.ci), 1))
 
     @property
     def padded_size(self) -> Pair:
