@@ -27,6 +27,10 @@ EXTREMES: Final = {"u8": (0, 1, 127, 128, 254, 255), "i8": (-128, -127, -1, 0, 1
 """Values at which sign, offset and saturation errors show."""
 
 
+INPUT_SETS: Final = ("random", "extremes", "largest")
+"""Names of the input sets."""
+
+
 @dataclass(frozen=True)
 class InputSet:
     """Inputs of one kernel call and what it must return.
@@ -54,10 +58,12 @@ class Verifier:
     ----------
     workload:
         What the kernels compute.
+    names:
+        Which of the input sets to use; all by default.
     """
 
-    def __init__(self, workload: Workload) -> None:
-        self.workload = workload
+    def __init__(self, workload: Workload, names: tuple[str, ...] = INPUT_SETS) -> None:
+        self.workload, self._names = workload, names
 
     @cached_property
     def input_sets(self) -> tuple[InputSet, ...]:
@@ -79,15 +85,14 @@ class Verifier:
         def largest(kind: str, shape: tuple[int, ...]) -> np.ndarray:
             return np.full(shape, EXTREMES[kind][0 if kind == "i8" else -1], NUMPY_TYPES[kind])
 
-        makers: dict[str, Callable[[str, tuple[int, ...]], np.ndarray]] = {
-            "random": draw,
-            "extremes": extreme,
-            "largest": largest,
-        }
+        makers: dict[str, Callable[[str, tuple[int, ...]], np.ndarray]] = dict(
+            zip(INPUT_SETS, (draw, extreme, largest), strict=True)
+        )
         return tuple(
             self._input_set(name, make(lhs, self.workload.input_shape),
                             make(rhs, self.workload.weight_shape))
             for name, make in makers.items()
+            if name in self._names
         )  # fmt: skip
 
     def _input_set(self, name: str, activations: np.ndarray, weights: np.ndarray) -> InputSet:

@@ -28,9 +28,7 @@ def run_kernels(
     from vrmpy_tune.compiler import run_artifact
 
     with one_document(as_json) as emit:
-        report = run_artifact(
-            directory, inputs=inputs, output=output, device=device, profile=profile
-        ).as_json()
+        report = run_artifact(directory, inputs=inputs, output=output, device=device).as_json()
         if as_json:
             emit(report)
     if not as_json:

@@ -263,7 +263,7 @@ class _Strategy(ms.search_strategy.PySearchStrategy):  # type: ignore[misc]
         if not self.engine.has_budget(self.task, self.sent):
             return None
         started = time.monotonic()
-        candidates = self.search.generate_measure_candidates()
+        candidates: list[Any] | None = self.search.generate_measure_candidates()
         if candidates is None:
             return None
         self.sent += len(candidates)

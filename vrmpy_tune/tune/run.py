@@ -179,7 +179,16 @@ def tune(
             with stopping_on_interrupt(engine.stop) as interrupted:
                 engine.run(time_s)
         results = [
-            _result(workload, tasks, target, metric, seed, recalled, clock, interrupted())
+            _result(
+                workload,
+                tasks,
+                target=target,
+                metric=metric,
+                seed=seed,
+                recalled=recalled,
+                clock=clock,
+                interrupted=interrupted(),
+            )
             for workload in workloads
             if any(task.best for task in tasks if task.workload is workload)
         ]
@@ -233,6 +242,7 @@ def _tasks(workloads: Sequence[Workload], target: HexagonTarget, trials: int) ->
 def _result(
     workload: Workload,
     tasks: list[Task],
+    *,
     target: HexagonTarget,
     metric: str,
     seed: int,

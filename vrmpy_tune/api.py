@@ -1,0 +1,150 @@
+"""The Python API: what the command line does, for programs."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.target import HexagonTarget, parse_target
+from vrmpy_tune.workload import Conv2d, Dense, parse_workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from vrmpy_tune.compiler import CompileReport
+    from vrmpy_tune.records.database_view import AppliedReport
+    from vrmpy_tune.tune.events import Event
+    from vrmpy_tune.tune.run import TuneResult
+
+Records = str | Path
+
+
+def tune(
+    workload: Dense | Conv2d | str,
+    *,
+    target: HexagonTarget | str = "hexagon-v68",
+    device: str = "qemu",
+    metric: str = METRICS[0],
+    trials: int | None = None,
+    time_s: float | None = None,
+    effort: str = "normal",
+    seed: int = 0,
+    records: str | None = None,
+    events: Callable[[Event], None] = lambda _: None,
+) -> TuneResult:
+    """Tune one workload; see :func:`vrmpy_tune.tune.run.tune` for the parameters and errors.
+
+    Examples
+    --------
+    >>> import vrmpy_tune as vt
+    >>> dense = vt.Dense(m=128, n=768, k=768, lhs="u8", rhs="u8")
+    >>> result = vt.tune(dense, trials=128, records="sqlite:///tuning.db")  # doctest: +SKIP
+    """
+    from vrmpy_tune.tune.run import tune as run
+
+    (result,) = run(
+        [_workload(workload)],
+        target=_target(target),
+        device=device,
+        metric=metric,
+        trials=trials,
+        time_s=time_s,
+        effort=effort,
+        seed=seed,
+        records=records,
+        events=events,
+    )
+    return result
+
+
+def compile(
+    workloads: Dense | Conv2d | str | Sequence[Dense | Conv2d | str],
+    *,
+    output: Path | str,
+    target: HexagonTarget | str = "hexagon-v68",
+    records: Records | Sequence[Records] | None = None,
+    **options: Any,
+) -> CompileReport:
+    """Compile workloads with the records that apply.
+
+    Parameters
+    ----------
+    workloads:
+        One or several workloads, or their texts.
+    output:
+        The artifact directory.
+    target:
+        A target or its name.
+    records:
+        Stores to look in, in order; the user's own by default.
+    options:
+        ``metric``, ``device``, ``strict``, ``exact``, ``compare_untuned`` of
+        :func:`vrmpy_tune.compiler.compile_workloads`, which also lists the errors.
+    """
+    from vrmpy_tune.compiler import compile_workloads
+
+    one = isinstance(workloads, (Dense, Conv2d, str))
+    chosen = [workloads] if one else list(workloads)  # type: ignore[arg-type]
+    return compile_workloads(
+        [_workload(workload) for workload in chosen],  # type: ignore[arg-type]
+        target=_target(target),
+        records=_stores(records),
+        output=Path(output),
+        **options,
+    )
+
+
+@contextmanager
+def applied(
+    records: Records | Sequence[Records] | None = None,
+    *,
+    target: HexagonTarget | str = "hexagon-v68",
+    metrics: Sequence[str] = METRICS,
+) -> Iterator[AppliedReport]:
+    """Make records the current MetaSchedule database, for any TVM user.
+
+    Inside the context ``relax.transform.MetaScheduleApplyDatabase()`` replaces each function that
+    computes a workload with records (the programs of :mod:`search_spaces`, on packed or plain
+    weights) by its tuned form.
+
+    Yields
+    ------
+    report:
+        What was asked, applied and missed, and why.
+
+    Raises
+    ------
+    StoreError
+        If a store cannot be opened.
+    """
+    from vrmpy_tune.records.database_view import AppliedReport, DatabaseView
+    from vrmpy_tune.records.location import open_stores
+    from vrmpy_tune.toolchain.versions import require_toolchain
+
+    require_toolchain()
+    hexagon = _target(target)
+    report = AppliedReport()
+    with open_stores(_stores(records)) as reader:
+        view = DatabaseView(reader, hexagon, metrics, report)
+        with hexagon.tvm_target(), view:
+            yield report
+
+
+def _workload(value: Dense | Conv2d | str) -> Dense | Conv2d:
+    return parse_workload(value) if isinstance(value, str) else value
+
+
+def _target(value: HexagonTarget | str) -> HexagonTarget:
+    return parse_target(value) if isinstance(value, str) else value
+
+
+def _stores(value: Records | Sequence[Records] | None) -> list[str]:
+    if value is None:
+        from vrmpy_tune.records.location import default_url
+
+        return [default_url()]
+    if isinstance(value, (str, Path)):
+        return [str(value)]
+    return [str(one) for one in value]

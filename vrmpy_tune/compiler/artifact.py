@@ -1,0 +1,179 @@
+"""The artifact directory: what a compiled kernel is on disk.
+
+``<dir>/manifest.json`` lists the kernels; each has a directory of its own with ``kernel.o`` (plain
+TVM ABI: it defines ``__tvm_ffi_main``), ``kernel.s``, ``kernel.tir.py`` (the scheduled program)
+and the hashes of all three in the manifest, so that anyone can link and run it without
+this project, and nobody runs an altered one by accident.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vrmpy_tune.device.protocol import TensorSpec
+from vrmpy_tune.errors import ArtifactError, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vrmpy_tune.compiler.kernel import Kernel
+
+SCHEMA: Final = 1
+MANIFEST: Final = "manifest.json"
+SYMBOL: Final = "__tvm_ffi_main"
+MAX_MANIFEST_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True)
+class StoredKernel:
+    """One kernel of an artifact.
+
+    Attributes
+    ----------
+    workload, space:
+        What it computes, and the form whose weight packing it expects.
+    target:
+        Target name.
+    object_file:
+        Its object file, whose hash was checked.
+    inputs, output:
+        Its arguments.
+    """
+
+    workload: str
+    space: str
+    target: str
+    object_file: Path
+    inputs: tuple[TensorSpec, ...]
+    output: TensorSpec
+
+
+def kernel_directory(workload: str) -> str:
+    """Return the name of a workload's directory: its text, fit for a file system."""
+    return re.sub(r"[^a-z0-9]+", "-", workload.lower()).strip("-")[:180]
+
+
+def write_kernel(root: Path, kernel: Kernel, entry: dict[str, Any]) -> dict[str, Any]:
+    """Write the files of one kernel and return its manifest entry.
+
+    Parameters
+    ----------
+    root:
+        The artifact directory; created if it does not exist.
+    entry:
+        What else the manifest says of the kernel; ``workload`` names its directory.
+
+    Raises
+    ------
+    ArtifactError
+        If a file cannot be written.
+    """
+    directory = root / kernel_directory(entry["workload"])
+    files = {
+        "kernel.o": kernel.code,
+        "kernel.s": kernel.assembly.encode(),
+        "kernel.tir.py": kernel.tir.encode(),
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (directory / name).write_bytes(content)
+    except OSError as error:
+        raise ArtifactError(
+            f"The artifact directory {directory} cannot be written ({error.strerror}); "
+            "choose another with --output, or make room."
+        ) from error
+    return {
+        **entry,
+        "directory": directory.name,
+        "symbol": SYMBOL,
+        "arguments": [_spec_json(spec) for spec in (*kernel.inputs, kernel.output)],
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+
+
+def write_manifest(root: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest last, in one step: a directory with one is complete.
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be written.
+    """
+    from vrmpy_tune.records.atomic_file import replace_file
+
+    text = json.dumps({"schema": SCHEMA, **manifest}, indent=2, sort_keys=True)
+    try:
+        replace_file(root / MANIFEST, text.splitlines())
+    except StoreError as error:
+        raise ArtifactError(f"The artifact is incomplete: {error}") from error
+
+
+def read_artifact(root: Path) -> list[StoredKernel]:
+    """Read an artifact and check every hash.
+
+    Raises
+    ------
+    ArtifactError
+        If the directory is none, is from a newer version, or a file is missing or altered.
+    """
+    path = root / MANIFEST
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ArtifactError(f"{path} is too large to be a manifest.")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(
+            f"{root} is not an artifact directory: {path.name} cannot be read ({error}). "
+            "Compile again with vrmpy-tune compile."
+        ) from error
+    try:
+        if manifest["schema"] != SCHEMA:
+            raise ArtifactError(
+                f"{path} has schema {manifest['schema']}, this version reads {SCHEMA}; "
+                "compile again."
+            )
+        return [_read_kernel(root, entry) for entry in manifest["kernels"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({type(error).__name__}: {error}); compile again."
+        ) from error
+
+
+def _read_kernel(root: Path, entry: dict[str, Any]) -> StoredKernel:
+    name = str(entry["directory"])
+    if kernel_directory(name) != name:
+        raise ArtifactError(f"{root / MANIFEST} names the directory '{name}', which is refused.")
+    for file, digest in entry["files"].items():
+        if file not in ("kernel.o", "kernel.s", "kernel.tir.py"):
+            raise ArtifactError(f"{root / MANIFEST} names the file '{file}', which is refused.")
+        path = root / name / file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be read ({error.strerror}); compile again.") from (
+                error
+            )
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ArtifactError(f"{path} was altered after it was compiled; compile again.")
+    *inputs, output = (_spec(one) for one in entry["arguments"])
+    return StoredKernel(
+        str(entry["workload"]),
+        str(entry["space"]),
+        str(entry["target"]),
+        root / name / "kernel.o",
+        tuple(inputs),
+        output,
+    )
+
+
+def _spec_json(spec: TensorSpec) -> dict[str, Any]:
+    return {"shape": list(spec.shape), "dtype": spec.dtype}
+
+
+def _spec(value: dict[str, Any]) -> TensorSpec:
+    return TensorSpec(tuple(int(extent) for extent in value["shape"]), str(value["dtype"]))

@@ -1,0 +1,124 @@
+"""Choosing the schedule of a workload: a stored record if one applies, else a fixed rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from search_spaces import find_space, spaces_for
+from search_spaces.decisions import Decisions
+from search_spaces.geometry import geometry
+from vrmpy_tune.errors import StaleRecordError
+from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.records.lookup import Lookup, lookup
+from vrmpy_tune.replay import replay
+from vrmpy_tune.toolchain.codegen import provenance
+
+if TYPE_CHECKING:
+    from tvm.s_tir import Schedule
+
+    from search_spaces.geometry import Workload
+    from search_spaces.space import Space
+    from vrmpy_tune.records.record import Record
+    from vrmpy_tune.records.store import RecordReader
+    from vrmpy_tune.target import HexagonTarget
+
+FIXED_SAMPLES: Final = 16
+"""Samples drawn from each design space for the fixed rule."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The schedule that a workload is compiled with.
+
+    Attributes
+    ----------
+    workload, space:
+        What is compiled, and in which form.
+    schedule:
+        The scheduled program on packed weights.
+    found:
+        The lookup: the record that was applied, or why there is none.
+    """
+
+    workload: Workload
+    space: Space
+    schedule: Schedule
+    found: Lookup
+
+
+def choose(
+    workload: Workload,
+    target: HexagonTarget,
+    records: RecordReader,
+    *,
+    metric: str | None = None,
+    exact: bool = False,
+) -> Choice:
+    """Return the best stored record's schedule, or the fixed rule's where there is none.
+
+    Parameters
+    ----------
+    workload, target:
+        What to compile.
+    records:
+        Where to look.
+    metric:
+        The only metric to accept; all of :data:`~vrmpy_tune.measurement.METRICS`, in order, by
+        default.
+    exact:
+        Accept no record of another toolchain.
+
+    Raises
+    ------
+    StoreError
+        If a store cannot be read.
+    """
+    replayed: dict[str, Schedule] = {}
+
+    def replays(record: Record) -> bool:
+        space = find_space(record.space)
+        if space is None:
+            return False
+        try:
+            replayed[record.id] = replay(space.module(workload), record.trace)
+        except StaleRecordError:
+            return False
+        return True
+
+    found = lookup(
+        records,
+        str(workload),
+        target.name,
+        METRICS if metric is None else (metric,),
+        toolchain=provenance(),
+        exact=exact,
+        replays=replays,
+    )
+    if found.record is None:
+        space, schedule = fixed_schedule(workload, target)
+        return Choice(workload, space, schedule, found)
+    chosen = find_space(found.record.space)
+    assert chosen is not None  # it replayed
+    return Choice(workload, chosen, replayed[found.record.id], found)
+
+
+def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Schedule]:
+    """Return the schedule that the packet arithmetic prefers among a few fixed samples.
+
+    This is what an unknown workload is compiled with, and the ``vrmpy_tune:fixed`` row of a
+    benchmark; nothing is measured.
+    """
+    from tvm.s_tir import Schedule
+
+    view = geometry(workload)
+    best: tuple[float, Space, Schedule] | None = None
+    for space in spaces_for(workload, target):
+        generate = space.generator(workload, target)
+        for sample in range(FIXED_SAMPLES):
+            for schedule in generate(Schedule(space.module(workload), seed=sample + 1)):
+                cost = Decisions.of(schedule.trace).estimate(view, space.form)
+                if best is None or cost < best[0]:
+                    best = (cost, space, schedule)
+    assert best is not None  # every workload has a space
+    return best[1], best[2]

@@ -1,0 +1,250 @@
+"""Compile workloads with the records that apply, verify them, and say what was applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from vrmpy_tune.compiler.artifact import write_kernel, write_manifest
+from vrmpy_tune.device.open import open_device
+from vrmpy_tune.errors import MissingRecordError
+from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.records.location import open_stores
+from vrmpy_tune.records.lookup import Status
+from vrmpy_tune.toolchain.pool import CodegenPool
+from vrmpy_tune.toolchain.versions import require_toolchain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from search_spaces.geometry import Workload
+    from vrmpy_tune.compiler.choice import Choice
+    from vrmpy_tune.compiler.kernel import Kernel
+    from vrmpy_tune.device.protocol import Device
+    from vrmpy_tune.measurement import Measurement
+    from vrmpy_tune.target import HexagonTarget
+
+STATUS: Final = {
+    Status.APPLIED: "applied",
+    Status.OTHER_TOOLCHAIN: "applied",
+    Status.STALE: "stale",
+    Status.MISSING: "missing",
+}
+"""Status of a task in ``compile --json`` by how the lookup ended."""
+
+
+@dataclass(frozen=True)
+class CompiledTask:
+    """One compiled workload.
+
+    Attributes
+    ----------
+    choice, kernel:
+        What was applied, and what it became.
+    measurement:
+        The verified run, if a device was there.
+    untuned_packets:
+        Packets of the same workload as TVM compiles it unscheduled, if asked for.
+    """
+
+    choice: Choice
+    kernel: Kernel
+    measurement: Measurement | None
+    untuned_packets: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of ``compile --json``."""
+        workload, found = self.choice.workload, self.choice.found
+        packets = self.measurement.value if self.measurement else None
+        return {
+            "name": workload.operator,
+            "workload": str(workload),
+            "count": 1,
+            "space": self.choice.space.name,
+            "record": found.record.id if found.record else None,
+            "status": STATUS[found.status],
+            "lookup": str(found.status),
+            "reason": found.reason,
+            "vrmpy": self.kernel.multiplies,
+            "codegen": self.kernel.generator,
+            "packets": packets,
+            "packets_critical": (
+                self.measurement.counts.packets_critical if self.measurement else None
+            ),
+            "untuned_packets": self.untuned_packets,
+            "macs": workload.macs,
+            "macs_per_packet": workload.macs / packets if packets else None,
+            "ceiling_fraction": workload.packet_bound / packets if packets else None,
+            "verified": self.measurement is not None,
+        }
+
+
+@dataclass(frozen=True)
+class CompileReport:
+    """What was compiled, from what.
+
+    Attributes
+    ----------
+    artifact, target:
+        The artifact directory and the target's name.
+    tasks:
+        One for each workload.
+    """
+
+    artifact: Path
+    target: str
+    tasks: tuple[CompiledTask, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document of ``compile --json``."""
+        tensorized = {}
+        for operator in ("conv2d", "dense"):
+            own = [task for task in self.tasks if task.choice.workload.operator == operator]
+            tensorized[operator] = [sum(bool(task.kernel.multiplies) for task in own), len(own)]
+        return {
+            "artifact": str(self.artifact),
+            "target": self.target,
+            "tasks": [task.as_json() for task in self.tasks],
+            "tensorized": tensorized,
+        }
+
+
+def compile_workloads(
+    workloads: Sequence[Workload],
+    *,
+    target: HexagonTarget,
+    records: Sequence[str],
+    output: Path,
+    metric: str | None = None,
+    device: str | None = "qemu",
+    strict: bool = False,
+    exact: bool = False,
+    compare_untuned: bool = False,
+) -> CompileReport:
+    """Compile each workload with its best record; verify it; write the artifact.
+
+    Parameters
+    ----------
+    workloads, target:
+        What to compile.
+    records:
+        Stores to look in, in order.
+    output:
+        The artifact directory.
+    metric:
+        The only metric whose records count; all, in order, by default.
+    device:
+        Where to verify; ``None`` to compile only.
+    strict:
+        Fail if a record is missing, before anything is written.
+    exact:
+        Accept no record of another toolchain.
+    compare_untuned:
+        Also run each workload as TVM compiles it unscheduled.
+
+    Raises
+    ------
+    MissingRecordError
+        If ``strict`` and a workload has no record that applies; the message lists them all.
+    VerificationError
+        If a kernel's output is wrong; nothing of it is written.
+    BuildError, DeviceError, StoreError, ArtifactError
+        If a step cannot be done at all.
+    """
+    require_toolchain()
+    from vrmpy_tune.compiler.choice import choose
+
+    with open_stores(records) as reader:
+        choices = [
+            choose(workload, target, reader, metric=metric, exact=exact) for workload in workloads
+        ]
+    missed = [choice.found.reason for choice in choices if not choice.found.status.is_hit]
+    if strict and missed:
+        raise MissingRecordError(" ".join(missed))
+    opened = None if device is None else open_device(device)
+    try:
+        with CodegenPool(1) as pool:
+            tasks = tuple(
+                _compile(
+                    choice,
+                    target,
+                    pool,
+                    opened,
+                    metric=metric or METRICS[0],
+                    compare_untuned=compare_untuned,
+                )
+                for choice in choices
+            )
+    finally:
+        if opened is not None:
+            opened.close()
+    _write(output, target, tasks)
+    return CompileReport(output, target.name, tasks)
+
+
+def _compile(
+    choice: Choice,
+    target: HexagonTarget,
+    pool: CodegenPool,
+    device: Device | None,
+    *,
+    metric: str,
+    compare_untuned: bool,
+) -> CompiledTask:
+    from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
+    from vrmpy_tune.verification import Verifier
+
+    workload, space = choice.workload, choice.space
+    kernel = build_kernel(
+        choice.schedule.mod, space.inputs(workload), space.output(workload), target, pool
+    )
+    if device is None:
+        return CompiledTask(choice, kernel, None, None)
+    verifier = Verifier(workload)
+    inputs = tuple(
+        (one.activations, space.pack(workload, one.weights)) for one in verifier.input_sets
+    )
+    measurement = run_kernel(kernel, inputs, verifier, device, target, metric=metric)
+    untuned = _untuned(workload, target, pool, device, metric) if compare_untuned else None
+    return CompiledTask(choice, kernel, measurement, untuned)
+
+
+def _untuned(
+    workload: Workload, target: HexagonTarget, pool: CodegenPool, device: Device, metric: str
+) -> int:
+    """Return the packets of the unscheduled program; one input set, for it takes seconds."""
+    from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
+    from vrmpy_tune.compiler.naive import naive_inputs, naive_module
+    from vrmpy_tune.device.protocol import TensorSpec
+    from vrmpy_tune.verification import Verifier
+
+    verifier = Verifier(workload, ("random",))
+    output = TensorSpec(workload.output_shape, "int32")
+    kernel = build_kernel(naive_module(workload), naive_inputs(workload), output, target, pool)
+    inputs = tuple((one.activations, one.weights) for one in verifier.input_sets)
+    return run_kernel(kernel, inputs, verifier, device, target, metric=metric).value
+
+
+def _write(output: Path, target: HexagonTarget, tasks: tuple[CompiledTask, ...]) -> None:
+    from vrmpy_tune.toolchain.codegen import provenance
+
+    kernels = [
+        write_kernel(
+            output,
+            task.kernel,
+            {
+                "workload": str(task.choice.workload),
+                "space": task.choice.space.name,
+                "target": target.name,
+                "record": task.choice.found.record.id if task.choice.found.record else None,
+                "metric": task.choice.found.record.metric if task.choice.found.record else None,
+                "status": str(task.choice.found.status),
+                "reason": task.choice.found.reason,
+                "vrmpy": task.kernel.multiplies,
+                "verified": task.measurement is not None,
+            },
+        )
+        for task in tasks
+    ]
+    write_manifest(output, {"target": target.name, "toolchain": provenance(), "kernels": kernels})

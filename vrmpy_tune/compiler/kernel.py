@@ -1,0 +1,130 @@
+"""Building one kernel and running it, outside a search."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tvm
+
+from vrmpy_tune.device.protocol import Job, Limits, TensorSpec
+from vrmpy_tune.errors import BuildError, BuildTimeoutError, VerificationError
+from vrmpy_tune.measurement import METRICS, Measurement
+from vrmpy_tune.toolchain.assembly import count_multiplies
+from vrmpy_tune.toolchain.codegen import to_object
+from vrmpy_tune.tune.candidate import code_generator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vrmpy_tune.device.protocol import Device
+    from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.toolchain.pool import CodegenPool
+    from vrmpy_tune.verification import Verifier
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled kernel.
+
+    Attributes
+    ----------
+    inputs, output:
+        Its arguments.
+    code:
+        The object file's bytes.
+    assembly:
+        The assembly text it was made from.
+    tir:
+        The scheduled program as TVMScript.
+    generator:
+        Name of the code generator.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    output: TensorSpec
+    code: bytes
+    assembly: str
+    tir: str
+    generator: str
+
+    @property
+    def multiplies(self) -> int:
+        """Instructions of the vrmpy family in the assembly."""
+        return count_multiplies(self.assembly)
+
+
+def build_kernel(
+    module: tvm.IRModule,
+    inputs: tuple[TensorSpec, ...],
+    output: TensorSpec,
+    target: HexagonTarget,
+    pool: CodegenPool,
+) -> Kernel:
+    """Lower, compile and assemble a scheduled module.
+
+    Raises
+    ------
+    BuildError
+        If it cannot be compiled; a time-out that may be the machine's is retried once.
+    """
+    generator = code_generator(module)
+    text = tvm.ir.save_json(module)
+    for attempt in (1, 2):
+        with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as directory:
+            try:
+                source = pool.generate(text, target, by_tvm=generator.by_tvm)
+                compiled = to_object(source, generator, target, Path(directory))
+            except BuildTimeoutError as error:
+                if attempt == 1 and error.retryable:
+                    continue
+                raise
+            code = compiled.object_file.read_bytes()
+            return Kernel(inputs, output, code, compiled.assembly, module.script(), generator.name)
+    raise BuildError("The compiler timed out twice.")
+
+
+def run_kernel(
+    kernel: Kernel,
+    input_sets: tuple[tuple[np.ndarray, ...], ...],
+    verifier: Verifier,
+    device: Device,
+    target: HexagonTarget,
+    *,
+    metric: str = METRICS[0],
+    limits: Limits | None = None,
+) -> Measurement:
+    """Run a kernel on the verifier's inputs, in the layouts it wants, and check its output.
+
+    Parameters
+    ----------
+    input_sets:
+        For each of the verifier's input sets the arguments of the kernel.
+
+    Raises
+    ------
+    VerificationError
+        If the run fails or an output differs from the reference.
+    DeviceError
+        If the device cannot run it at all.
+    """
+    import hashlib
+
+    with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as directory:
+        path = Path(directory) / "kernel.o"
+        path.write_bytes(kernel.code)
+        job = Job(path, "main", kernel.inputs, (kernel.output,))
+        result = device.run(job, input_sets, target, limits or Limits())
+    measured = verifier.measure(
+        result,
+        target=target.name,
+        metric=metric,
+        static_vrmpy=kernel.multiplies,
+        artifact=hashlib.sha256(kernel.code).hexdigest(),
+        device=device.info().description,
+    )
+    if isinstance(measured, str):
+        raise VerificationError(f"The kernel of {verifier.workload} is not right: {measured}")
+    return measured

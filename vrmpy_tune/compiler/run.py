@@ -1,0 +1,175 @@
+"""Run a compiled artifact on a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search_spaces import find_space
+from vrmpy_tune.compiler.artifact import StoredKernel, read_artifact
+from vrmpy_tune.device.open import open_device
+from vrmpy_tune.device.protocol import Job, Limits
+from vrmpy_tune.errors import ArtifactError, DeviceError, UsageError, VerificationError
+from vrmpy_tune.measurement import Counts, Outcome
+from vrmpy_tune.target import parse_target
+from vrmpy_tune.verification import Verifier
+from vrmpy_tune.workload import parse_workload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from search_spaces.geometry import Workload
+    from vrmpy_tune.device.protocol import Device
+
+ACTIVATIONS, WEIGHTS, OUTPUT = "activations", "weights", "output"
+"""Names of the arrays in ``--input`` and ``--output`` files, in plain layouts."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What running an artifact showed.
+
+    Attributes
+    ----------
+    layers:
+        For each kernel its workload and what was counted.
+    """
+
+    layers: tuple[tuple[Workload, Counts], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document of ``run --json``."""
+        total = sum(counts.packets_total for _, counts in self.layers)
+        return {
+            "packets_total": total,
+            "packets_critical": sum(counts.packets_critical for _, counts in self.layers),
+            "estimated_us": None,
+            "layers": [
+                {
+                    "name": str(workload),
+                    "packets_total": counts.packets_total,
+                    "packets_critical": counts.packets_critical,
+                    "macs": workload.macs,
+                    "share": counts.packets_total / total if total else 0.0,
+                }
+                for workload, counts in self.layers
+            ],
+        }
+
+
+def run_artifact(
+    directory: Path,
+    *,
+    inputs: Path | None = None,
+    output: Path | None = None,
+    device: str = "qemu",
+) -> RunReport:
+    """Run the kernels of an artifact and verify their outputs.
+
+    Parameters
+    ----------
+    directory:
+        What :func:`~vrmpy_tune.compiler.compile_workloads` wrote.
+    inputs:
+        An ``.npz`` file with ``activations`` and ``weights`` in plain layouts, for an artifact of
+        one kernel; the verifier's inputs by default.
+    output:
+        ``.npz`` file that gets ``output`` (one kernel), or an array for each kernel.
+    device:
+        Where to run.
+
+    Raises
+    ------
+    ArtifactError, UsageError
+        If the artifact or the inputs do not fit.
+    VerificationError
+        If an output differs from the reference.
+    DeviceError
+        If the device cannot run it.
+    """
+    kernels = read_artifact(directory)
+    if inputs is not None and len(kernels) != 1:
+        raise UsageError(
+            f"--input fits an artifact of one kernel; {directory} has {len(kernels)}. "
+            "Compile the workload into a directory of its own."
+        )
+    layers = []
+    results: dict[str, np.ndarray] = {}
+    with open_device(device) as opened:
+        for kernel in kernels:
+            workload = parse_workload(kernel.workload)
+            pair = None if inputs is None else _read_inputs(inputs, workload)
+            counts, outcome = _run(kernel, workload, pair, opened)
+            layers.append((workload, counts))
+            results[OUTPUT if len(kernels) == 1 else kernel.object_file.parent.name] = outcome
+    if output is not None:
+        _write_outputs(output, results)
+    return RunReport(tuple(layers))
+
+
+def _run(
+    kernel: StoredKernel,
+    workload: Workload,
+    pair: tuple[np.ndarray, np.ndarray] | None,
+    device: Device,
+) -> tuple[Counts, np.ndarray]:
+    space = find_space(kernel.space)
+    if space is None:
+        raise ArtifactError(
+            f"{kernel.object_file} was compiled in the form '{kernel.space}', which this version "
+            "does not know; compile again."
+        )
+    if pair is None:
+        first = Verifier(workload).input_sets[0]
+        pair = (first.activations, first.weights)
+    expected = workload.reference(*pair)
+    job = Job(kernel.object_file, "main", kernel.inputs, (kernel.output,))
+    arguments = ((pair[0], space.pack(workload, pair[1])),)
+    result = device.run(job, arguments, parse_target(kernel.target), Limits())
+    if result.outcome is Outcome.DEVICE_LOST:
+        raise DeviceError(result.message)
+    if result.outcome is not Outcome.OK:
+        raise VerificationError(f"{workload} did not run ({result.outcome}): {result.message}")
+    actual = result.outputs[0][0]
+    if not np.array_equal(actual, expected):
+        wrong = int(np.count_nonzero(actual != expected))
+        raise VerificationError(
+            f"{wrong} of {expected.size} outputs of {workload} differ from the reference."
+        )
+    return result.counts[0], actual
+
+
+def _read_inputs(path: Path, workload: Workload) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--input {path} is not an .npz file of arrays ({error}).") from error
+    wanted = {
+        ACTIVATIONS: (workload.input_shape, workload.lhs),
+        WEIGHTS: (workload.weight_shape, workload.rhs),
+    }
+    for name, (shape, kind) in wanted.items():
+        array = arrays.get(name)
+        dtype = {"u8": "uint8", "i8": "int8"}[kind]
+        if array is None:
+            raise UsageError(
+                f"--input {path} has no array '{name}'; {workload} needs "
+                f"{ACTIVATIONS} and {WEIGHTS}."
+            )
+        if array.shape != shape or array.dtype != dtype:
+            raise UsageError(
+                f"--input {path}: '{name}' is {array.dtype}{list(array.shape)}, but {workload} "
+                f"needs {dtype}{list(shape)}."
+            )
+    return arrays[ACTIVATIONS], arrays[WEIGHTS]
+
+
+def _write_outputs(path: Path, results: dict[str, np.ndarray]) -> None:
+    try:
+        with path.open("wb") as file:
+            np.savez(file, **results)  # type: ignore[arg-type]
+    except OSError as error:
+        raise UsageError(f"--output {path} cannot be written ({error.strerror}).") from error

@@ -1,0 +1,98 @@
+"""Rebuild, rerun and recheck what a store holds."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from search_spaces import find_space
+from vrmpy_tune.device.open import open_device
+from vrmpy_tune.errors import BuildError, StaleRecordError, VerificationError
+from vrmpy_tune.records.record import Identity, Record
+from vrmpy_tune.replay import replay
+from vrmpy_tune.target import parse_target
+from vrmpy_tune.toolchain.codegen import provenance
+from vrmpy_tune.toolchain.pool import CodegenPool
+from vrmpy_tune.toolchain.versions import require_toolchain
+from vrmpy_tune.verification import Verifier
+from vrmpy_tune.workload import parse_workload
+
+if TYPE_CHECKING:
+    from vrmpy_tune.measurement import Measurement
+    from vrmpy_tune.records.imported import ImportedTrace
+
+
+def reverify(record: Record, device: str) -> tuple[bool, str]:
+    """Rebuild a record's kernel, run it, and compare output and figure with what is stored.
+
+    Parameters
+    ----------
+    record:
+        The record.
+    device:
+        Where to run, as after ``--device``.
+
+    Returns
+    -------
+    holds, sentence:
+        Whether the output is right and the figure the same, and what was found.
+    """
+    try:
+        measured, _ = _measure(record.identity, device)
+    except (StaleRecordError, BuildError, VerificationError) as error:
+        return False, str(error)
+    if measured.value == record.value:
+        return True, f"{measured.value:,} packets, as stored; the output is right."
+    same = dict(record.toolchain) == provenance()
+    cause = "the device differs" if same else "the toolchain differs"
+    return same is False, (
+        f"{measured.value:,} packets instead of {record.value:,} ({cause}); the output is right."
+    )
+
+
+def measure_imported(trace: ImportedTrace, device: str) -> Record:
+    """Measure an imported trace and return it as a record.
+
+    Raises
+    ------
+    StaleRecordError, BuildError, VerificationError
+        If it cannot be replayed, built, or verified.
+    """
+    measured, structural_hash = _measure(trace.identity, device)
+    return Record.from_measurement(
+        measured,
+        space=trace.identity.space,
+        trace=trace.identity.trace,
+        seed=None,
+        toolchain=provenance(),
+        structural_hash=structural_hash,
+    )
+
+
+def _measure(identity: Identity, device: str) -> tuple[Measurement, str]:
+    require_toolchain()
+    from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
+    from vrmpy_tune.tune.candidate import hash_of
+
+    workload, target = parse_workload(identity.workload), parse_target(identity.target)
+    space = find_space(identity.space)
+    if space is None:
+        raise StaleRecordError(
+            f"The search space '{identity.space}' does not exist in this version. Tune "
+            f"{identity.workload} again."
+        )
+    module = space.module(workload)
+    structural_hash = hash_of(module)
+    schedule = replay(module, identity.trace)
+    verifier = Verifier(workload)
+    with ExitStack() as stack:
+        pool = stack.enter_context(CodegenPool(1))
+        opened = stack.enter_context(open_device(device))
+        kernel = build_kernel(
+            schedule.mod, space.inputs(workload), space.output(workload), target, pool
+        )
+        inputs = tuple(
+            (one.activations, space.pack(workload, one.weights)) for one in verifier.input_sets
+        )
+        measured = run_kernel(kernel, inputs, verifier, opened, target, metric=identity.metric)
+    return measured, structural_hash
