@@ -92,7 +92,7 @@ def _figures(task: dict[str, Any]) -> str:
     if untuned is not None:
         parts.append(f"untuned {untuned:,} packets")
     if tuned is not None:
-        word = "tuned" if task["record"] is not None else "compiled untuned:"
+        word = "tuned" if task["record"] is not None else "by the fixed rule"
         parts.append(f"{word} {tuned:,} packets")
     if tuned and untuned:
         parts.append(f"ratio {untuned / tuned:.2f}")
@@ -104,7 +104,7 @@ def _figures(task: dict[str, Any]) -> str:
 
 
 def _source(task: dict[str, Any]) -> str:
-    status = task["status"]
     if task["record"] is None:
-        return f"{status}: {task['reason']}"
-    return f"record {task['record'][:16]} {status}"
+        return f"{task['status']}: {task['reason']}"
+    checked = "output verified" if task["verified"] else "output not verified"
+    return f"record {task['record'][:16]} {task['lookup']}, {checked}"
