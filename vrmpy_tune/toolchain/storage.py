@@ -26,6 +26,10 @@ MAX_STACK_BYTES: Final = 64 << 10
 """Largest buffer kept on the stack; accumulators of a register tile are at most 4 KB."""
 
 
+STACK_WORKSPACE_BYTES: Final = 1024
+"""TVM leaves smaller buffers on the stack (``kMaxStackAlloca``), aligned to 16 bytes only."""
+
+
 def place_buffers() -> tvm.transform.Pass:
     """Return the pass that places allocations; it runs on flat loops, before packed calls."""
 
@@ -53,7 +57,7 @@ def _place_in_sequence(parts: list[tir.Stmt]) -> list[tir.Stmt]:
     """State the alignment of each buffer for what follows it; turn VTCM into arena calls."""
     for index in reversed(range(len(parts))):
         part = parts[index]
-        if not isinstance(part, tir.AllocBuffer) or part.buffer.scope() == "local":
+        if not isinstance(part, tir.AllocBuffer) or _stays_on_stack(part.buffer):
             continue
         buffer, rest = part.buffer, parts[index + 1 :]
         if buffer.scope() == VTCM_SCOPE:
@@ -72,6 +76,11 @@ def _place_in_sequence(parts: list[tir.Stmt]) -> list[tir.Stmt]:
             )
             parts[index + 1 :] = [aligned]
     return parts
+
+
+def _stays_on_stack(buffer: tirx.Buffer) -> bool:
+    small = buffer.scope() == "global" and _bytes(buffer) < STACK_WORKSPACE_BYTES
+    return small or buffer.scope() == "local"
 
 
 def _bytes(buffer: tirx.Buffer) -> int:
