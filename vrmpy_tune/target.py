@@ -40,7 +40,8 @@ class HexagonTarget:
     clock_mhz:
         Clock of a shipping part, in MHz; used only for time estimates.
     vector_pair_rate:
-        Vector-by-vector vrmpy per packet (the vector-by-scalar forms issue two on all).
+        Vector-by-vector vrmpy per packet, by what LLVM's assembler accepts (the vector-by-scalar
+        forms issue two on all).
     qemu_cpu:
         CPU models of QEMU that run this architecture, best first; empty if there is none.
     """
@@ -100,7 +101,7 @@ TARGETS: Final[dict[str, HexagonTarget]] = {
     for target in (
         HexagonTarget("v66", 2, _MIB // 4, 1190, 1, ("v66", "v67")),
         HexagonTarget("v68", 4, 4 * _MIB, 1450, 1, ("v68", "v67")),
-        HexagonTarget("v69", 4, 8 * _MIB, 1450, 1, ("v69", "v67")),
+        HexagonTarget("v69", 4, 8 * _MIB, 1450, 2, ("v69", "v67")),
         HexagonTarget("v73", 4, 8 * _MIB, 1450, 2, ("v73", "v67")),
         HexagonTarget("v75", 4, 8 * _MIB, 1450, 2, ()),
     )

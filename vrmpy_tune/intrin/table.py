@@ -52,7 +52,7 @@ class Instruction:
         Elements multiplied and added into one 32-bit lane.
     splat:
         Whether the scalar is first copied into all lanes of a vector (one instruction a packet
-        before v73), or read from a scalar register (two a packet).
+        before v69), or read from a scalar register (two a packet).
     splat_first:
         Whether the splat scalar is the instruction's first operand.
     saturates:
