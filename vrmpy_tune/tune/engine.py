@@ -202,6 +202,7 @@ class Engine:
             trials=task.trials,
             cached=evaluation.cached,
             message=evaluation.message,
+            record=evaluation.record.id if evaluation.record else None,
         )
 
     def _emit(self, event: Event) -> None:

@@ -53,7 +53,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Run:
-    """What running one object file showed; equal objects are run once."""
+    """What running one object file showed; equal objects of a workload are run once."""
 
     outcome: Outcome
     measurement: Measurement | None
@@ -89,8 +89,8 @@ class Evaluator:
         self._target, self._metric, self._seed = target, metric, seed
         self._description = device.info().description
         self._toolchain = provenance()
-        self._runs: dict[str, _Run] = {}
-        self._locks: dict[str, threading.Lock] = {}
+        self._runs: dict[tuple[str, str], _Run] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
 
     def evaluate(
@@ -142,12 +142,14 @@ class Evaluator:
             except BuildError as error:
                 return _Run(Outcome.BUILD_ERROR, None, str(error), "")
             artifact = hashlib.sha256(compiled.object_file.read_bytes()).hexdigest()
-            with self._lock_of(artifact):
-                run = self._runs.get(artifact)
+            # Different workloads may have the same code, but not the same measurement.
+            key = (str(candidate.workload), artifact)
+            with self._lock_of(key):
+                run = self._runs.get(key)
                 if run is None:
                     run = self._run(candidate, verifier, compiled, artifact, packets)
                     if not run.retryable:
-                        self._runs[artifact] = run
+                        self._runs[key] = run
                 return run
 
     def _build(self, candidate: Candidate, directory: Path) -> Compiled:
@@ -212,6 +214,6 @@ class Evaluator:
             )
         return Evaluation(run.outcome, message=run.message)
 
-    def _lock_of(self, artifact: str) -> threading.Lock:
+    def _lock_of(self, key: tuple[str, str]) -> threading.Lock:
         with self._guard:
-            return self._locks.setdefault(artifact, threading.Lock())
+            return self._locks.setdefault(key, threading.Lock())

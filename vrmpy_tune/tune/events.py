@@ -102,6 +102,8 @@ class CandidateMeasured(Event):
         Whether the outcome was remembered, so that nothing ran.
     message:
         What went wrong; empty when nothing did.
+    record:
+        Id of the stored record; ``None`` unless it was verified.
     """
 
     kind: ClassVar[str] = "candidate-measured"
@@ -116,6 +118,7 @@ class CandidateMeasured(Event):
     trials: int
     cached: bool = False
     message: str = ""
+    record: str | None = None
 
 
 @dataclass(frozen=True)
