@@ -156,7 +156,8 @@ class LiveDisplay:
             self._progress.observe(event)
         line = None if isinstance(event, RunFinished) else notice(event)
         if line:
-            self._console.print(Text(line))
+            # Never broken into lines: it may be a command to copy.
+            self._console.print(Text(line), soft_wrap=True)
 
     def _render(self) -> RenderableType:
         from rich.console import Group
