@@ -1,0 +1,85 @@
+"""Sampled candidates of every space: odd sizes, every form, every pair of types."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from tvm.s_tir import Schedule
+
+from search_spaces import all_spaces
+from search_spaces.decisions import Decisions
+from search_spaces.program import Form
+from tests.toolchain.generated import V68
+from vrmpy_tune.workload import parse_workload
+
+if TYPE_CHECKING:
+    from search_spaces.geometry import Workload
+    from search_spaces.space import Space
+
+DENSE: Final = (
+    "dense:m=1,n=1,k=1,lhs=u8,rhs=u8",
+    "dense:m=1,n=129,k=33,lhs=i8,rhs=i8",
+    "dense:m=7,n=31,k=129,lhs=u8,rhs=i8",
+    "dense:m=33,n=32,k=3,lhs=i8,rhs=u8",
+    "dense:m=31,n=129,k=7,lhs=u8,rhs=i8",
+    "dense:m=129,n=33,k=32,lhs=i8,rhs=i8",
+)
+CONV2D: Final = (
+    # 7x7 stem; groups; dilation; rectangular stride, kernel and padding; nchw; batch 2.
+    "conv2d:n=1,h=15,w=15,ci=3,co=32,kh=7,kw=7,stride=2,pad=3,lhs=u8,rhs=i8",
+    "conv2d:n=1,h=7,w=7,ci=12,co=66,kh=3,kw=3,stride=1,pad=1,groups=3,lhs=u8,rhs=u8",
+    "conv2d:n=1,h=9,w=11,ci=8,co=32,kh=3,kw=3,stride=1,pad=2,dilation=2,lhs=i8,rhs=i8",
+    "conv2d:n=1,h=9,w=8,ci=7,co=31,kh=3,kw=2,stride=2x1,pad=0x0x1x1,lhs=i8,rhs=u8",
+    "conv2d:n=2,h=5,w=7,ci=4,co=33,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8,layout=nchw",
+    "conv2d:n=2,h=3,w=31,ci=33,co=64,kh=1,kw=1,stride=1,pad=0,lhs=i8,rhs=i8",
+    "conv2d:n=2,h=7,w=7,ci=8,co=32,kh=1,kw=1,stride=2,pad=0,groups=2,lhs=i8,rhs=u8,layout=nchw",
+)
+WORKLOADS: Final = DENSE + CONV2D
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sampled schedule of a workload."""
+
+    workload: Workload
+    space: Space
+    seed: int
+    schedule: Schedule
+
+    @property
+    def decisions(self) -> Decisions:
+        """What its trace chose."""
+        return Decisions.of(self.schedule.trace)
+
+
+def spaces_of(workload: Workload) -> list[Space]:
+    """Return every space that can hold the workload, also where another is better."""
+    forms = {Form.SPLAT, Form.SCALAR if workload.rhs == "u8" else Form.OFFSET}
+    return [
+        space
+        for space in all_spaces()
+        if space.operator == workload.operator and space.form in forms
+    ]
+
+
+CASES: Final = tuple(
+    (text, space.name) for text in WORKLOADS for space in spaces_of(parse_workload(text))
+)
+
+
+@cache
+def samples(text: str, space_name: str, seed: int = 1) -> tuple[Sample, ...]:
+    """Return one sample of every design space of a workload."""
+    workload = parse_workload(text)
+    (space,) = (space for space in spaces_of(workload) if space.name == space_name)
+    generate = space.generator(workload, V68)
+    schedules = generate(Schedule(space.module(workload), seed=seed))
+    return tuple(Sample(workload, space, seed, schedule) for schedule in schedules)
+
+
+def all_samples() -> list[Sample]:
+    """Return one sample of every design space of every workload."""
+    return list(itertools.chain.from_iterable(samples(*case) for case in CASES))
