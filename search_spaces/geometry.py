@@ -89,11 +89,6 @@ class Geometry:
         return self.batch * self.height * self.width
 
     @property
-    def sums_are_vectors(self) -> bool:
-        """Whether sums of activations under a window are formed for 32 pixels at once."""
-        return self.kernel != (1, 1) and self.stride[1] == 1
-
-    @property
     def is_padded(self) -> bool:
         """Whether the activations get zeros, in space or in channels."""
         return any(self.pad) or self.depth % REDUCE != 0

@@ -5,7 +5,7 @@ output.  Its blocks, in order, where the geometry needs them:
 
 ``pack``        weights into the vector operand's layout (only where the caller did not)
 ``fill, copy``  activations into zero-padded rows with channels innermost
-``sum_words, sum_pixels, sum_windows``  sums of activations, for the ``offset`` form
+``sum_...``       sums of activations, for the ``offset`` form (:mod:`search_spaces.sums`)
 ``multiply``    the reduction that becomes vrmpy, in scope ``local``
 ``store``       whole vectors of outputs
 ``crop``        outputs into the caller's layout
@@ -14,20 +14,19 @@ output.  Its blocks, in order, where the geometry needs them:
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
-from vrmpy_tune.layout import WEIGHT_OFFSET, packed_shape, round_up
-from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
+from search_spaces.blocks import allocate, argument, reduce, spatial
+from search_spaces.sums import sum_windows
+from vrmpy_tune.layout import WEIGHT_OFFSET, packed_shape
+from vrmpy_tune.target import LANES, REDUCE
 
 if TYPE_CHECKING:
     from search_spaces.geometry import Geometry, Workload
-
-SUM_BYTES: Final = 8
-"""Activations that one scalar instruction adds up (``intrin.scalar_sum``)."""
 
 
 class Form(enum.StrEnum):
@@ -69,25 +68,25 @@ class _Program:
         with IRBuilder() as builder, T.prim_func(s_tir=True):
             T.func_name("main")
             T.func_attr({"global_symbol": "main", "tirx.noalias": True})
-            activations = _argument("A", self.workload.input_shape, self.geometry.lhs)
+            activations = argument("A", self.workload.input_shape, self.geometry.lhs)
             shape = packed_shape(self.plain_weights, self.geometry.groups)
             if packed:
-                weights = _argument("W", shape, self.weight_type)
-                output = _argument("C", self.workload.output_shape, "int32")
+                weights = argument("W", shape, self.weight_type)
+                output = argument("C", self.workload.output_shape, "int32")
             else:
-                plain = _argument("W", self.workload.weight_shape, self.geometry.rhs)
-                output = _argument("C", self.workload.output_shape, "int32")
+                plain = argument("W", self.workload.weight_shape, self.geometry.rhs)
+                output = argument("C", self.workload.output_shape, "int32")
                 weights = self._pack(plain, shape)
             read = self._stage(activations)
-            sums = self._sum(read) if self.form is Form.OFFSET else None
-            self._store(self._multiply(read, weights, sums), output)
+            start = sum_windows(self.geometry, read) if self.form is Form.OFFSET else None
+            self._store(self._multiply(read, weights, start), output)
         return builder.get()
 
     def _pack(self, plain: Any, shape: tuple[int, ...]) -> Any:
-        packed = _buffer("packed", shape, self.weight_type)
+        packed = allocate("packed", shape, self.weight_type)
         outputs, depth = self.geometry.outputs, self.geometry.depth
         with T.grid(*shape) as loops, T.sblock("pack"):
-            g, no, dy, dx, ko, ni, ki = _spatial(shape, loops)
+            g, no, dy, dx, ko, ni, ki = spatial(shape, loops)
             T.sblock_attr({"meta_schedule.layout_rewrite_preproc": True})
             lane, channel = no * LANES + ni, ko * REDUCE + ki
             index = [g * outputs + lane, dy, dx, channel]
@@ -127,77 +126,31 @@ class _Program:
             geometry.batch, geometry.input_height, geometry.input_width,
             geometry.groups, depth,
         )  # fmt: skip
-        staged = _buffer("staged", shape, geometry.lhs)
+        staged = allocate("staged", shape, geometry.lhs)
         if geometry.is_padded:
             with T.grid(*shape) as loops, T.sblock("fill"):
-                T.buffer_store(staged, tvm.tirx.const(0, geometry.lhs), _spatial(shape, loops))
+                T.buffer_store(staged, tvm.tirx.const(0, geometry.lhs), spatial(shape, loops))
         top, left, bottom, right = geometry.pad
         inner = (
             geometry.batch, geometry.input_height - top - bottom,
             geometry.input_width - left - right, geometry.groups, geometry.depth,
         )  # fmt: skip
         with T.grid(*inner) as loops, T.sblock("copy"):
-            b, y, x, g, c = _spatial(inner, loops)
+            b, y, x, g, c = spatial(inner, loops)
             value = activations[tuple(self._plain_index(b, y, x, g * geometry.depth + c))]
             T.buffer_store(staged, value, [b, y + top, x + left, g, c])
         return lambda b, y, x, g, c: staged[b, y, x, g, c]
-
-    def _sum(self, read: Any) -> Any:
-        """Return how to read what the accumulators of a pixel start with: -128 x its window."""
-        geometry = self.geometry
-        depth = geometry.words * REDUCE
-        halves = 2 if depth % SUM_BYTES == 0 else 1
-        each = REDUCE if halves == 2 else depth
-        (kernel_height, kernel_width) = geometry.kernel
-        (stride_h, stride_w), (dilation_h, dilation_w) = geometry.stride, geometry.dilation
-        width, reach = geometry.width, geometry.input_width
-        if geometry.sums_are_vectors:
-            width = round_up(width, LANES)
-            reach = max(reach, width + (kernel_width - 1) * dilation_w)
-        rows = (geometry.batch, geometry.groups, geometry.input_height, reach)
-        words = _buffer("words", (*rows, halves), "int32", "local")
-        summed = (*rows, halves, depth // (halves * each), each)
-        with T.grid(*summed) as loops, T.sblock("sum_words"):
-            b, g, y, x, half = _spatial(summed[:5], loops[:5])
-            ko, ki = _reduce(summed[5:], loops[5:])
-            index = [b, g, y, x, half]
-            with T.init():
-                T.buffer_store(words, 0, index)
-            if reach > geometry.input_width:
-                x = T.min(x, geometry.input_width - 1)
-            value = read(b, y, x, g, ko * halves * each + half * each + ki)
-            T.buffer_store(words, words[tuple(index)] + T.cast(value, "int32"), index)
-        pixels = _buffer("pixels", rows, "int32")
-        with T.grid(*rows) as loops, T.sblock("sum_pixels"):
-            b, g, y, x = _spatial(rows, loops)
-            value = words[b, g, y, x, 0]
-            if halves == 2:
-                value = value + words[b, g, y, x, 1]
-            T.buffer_store(pixels, value * -WEIGHT_OFFSET, [b, g, y, x])
-        if geometry.kernel == (1, 1):
-            return lambda b, y, x, g: pixels[b, g, y * stride_h, x * stride_w]
-        shape = (geometry.batch, geometry.groups, geometry.height, width)
-        windows = _buffer("windows", shape, "int32")
-        extents = (*shape, kernel_height, kernel_width)
-        with T.grid(*extents) as loops, T.sblock("sum_windows"):
-            b, g, y, x = _spatial(shape, loops[:4])
-            dy, dx = _reduce(extents[4:], loops[4:])
-            with T.init():
-                T.buffer_store(windows, 0, [b, g, y, x])
-            value = pixels[b, g, y * stride_h + dy * dilation_h, x * stride_w + dx * dilation_w]
-            T.buffer_store(windows, windows[b, g, y, x] + value, [b, g, y, x])
-        return lambda b, y, x, g: windows[b, g, y, x]
 
     def _multiply(self, read: Any, weights: Any, start: Any) -> Any:
         geometry = self.geometry
         (stride_h, stride_w), (dilation_h, dilation_w) = geometry.stride, geometry.dilation
         outer = (geometry.batch, geometry.height, geometry.columns, geometry.groups)
         shape = (*outer, geometry.vectors, LANES)
-        sums = _buffer("sums", shape, "int32", "local")
+        sums = allocate("sums", shape, "int32", "local")
         extents = (*shape, *geometry.kernel, geometry.words, REDUCE)
         with T.grid(*extents) as loops, T.sblock("multiply"):
-            b, y, x, g, no, ni = _spatial(shape, loops[:6])
-            dy, dx, ko, ki = _reduce(extents[6:], loops[6:])
+            b, y, x, g, no, ni = spatial(shape, loops[:6])
+            dy, dx, ko, ki = reduce(extents[6:], loops[6:])
             index = [b, y, x, g, no, ni]
             if geometry.columns != geometry.width:
                 x = T.min(x, geometry.width - 1)
@@ -219,9 +172,9 @@ class _Program:
         outer = (geometry.batch, geometry.height, geometry.width, geometry.groups)
         target = output
         if geometry.is_cropped:
-            target = _buffer("vectors", (*outer, lanes), "int32")
+            target = allocate("vectors", (*outer, lanes), "int32")
         with T.grid(*outer, lanes) as loops, T.sblock("store"):
-            b, y, x, g, o = _spatial((*outer, lanes), loops)
+            b, y, x, g, o = spatial((*outer, lanes), loops)
             value = sums[b, y, x, g, o // LANES, o % LANES]
             index = [b, y, x, g, o]
             if not geometry.is_cropped:
@@ -229,24 +182,6 @@ class _Program:
             T.buffer_store(target, value, index)
         if geometry.is_cropped:
             with T.grid(*outer, geometry.outputs) as loops, T.sblock("crop"):
-                b, y, x, g, o = _spatial((*outer, geometry.outputs), loops)
+                b, y, x, g, o = spatial((*outer, geometry.outputs), loops)
                 index = self._plain_index(b, y, x, g * geometry.outputs + o)
                 T.buffer_store(output, target[b, y, x, g, o], index)
-
-
-def _argument(name: str, shape: tuple[int, ...], dtype: str) -> Any:
-    return T.arg(name, T.buffer(shape, dtype, align=VECTOR_BYTES))
-
-
-def _buffer(name: str, shape: tuple[int, ...], dtype: str, scope: str = "global") -> Any:
-    buffer = T.sblock_alloc_buffer(shape, dtype, scope=scope, align=VECTOR_BYTES)
-    IRBuilder.name(name, buffer)
-    return buffer
-
-
-def _spatial(extents: tuple[int, ...], loops: Any) -> list[Any]:
-    return [T.axis.spatial(extent, loop) for extent, loop in zip(extents, loops, strict=True)]
-
-
-def _reduce(extents: tuple[int, ...], loops: Any) -> list[Any]:
-    return [T.axis.reduce(extent, loop) for extent, loop in zip(extents, loops, strict=True)]

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from search_spaces.program import SUM_BYTES, Form
+from search_spaces.program import Form
+from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
-from vrmpy_tune.intrin.scalar_sum import scalar_sum
 from vrmpy_tune.intrin.table import Scopes, instruction
 from vrmpy_tune.target import LANES, REDUCE
 from vrmpy_tune.toolchain.codegen import ANNOTATION as CODEGEN_ANNOTATION
@@ -101,7 +101,7 @@ def apply(sch: Schedule, geometry: Geometry, form: Form, sketch: Sketch) -> None
     if geometry.is_staged:
         _schedule_staging(sch, geometry)
     if form is Form.OFFSET:
-        _schedule_sums(sch, geometry, scope)
+        schedule_sums(sch, geometry, scope)
     tile = _tile(sch, geometry, sketch)
     _finish(sch, geometry, form, scope, tile)
     if geometry.is_cropped:
@@ -132,32 +132,6 @@ def _outermost(sch: Schedule, block: str) -> Any:
     """Fuse batch and rows, which every stage has outermost."""
     loops = sch.get_loops(sch.get_sblock(block))
     return sch.fuse(loops[0], loops[1])
-
-
-def _schedule_sums(sch: Schedule, geometry: Geometry, scope: str) -> None:
-    pixels, words = sch.get_sblock("sum_pixels"), sch.get_sblock("sum_words")
-    b, g, y, x = sch.get_loops(pixels)
-    sch.parallel(sch.fuse(b, g, y))
-    sch.compute_at(words, x, preserve_unit_loops=True)
-    half, outer, inner = sch.get_loops(words)[-3:]
-    sch.reorder(outer, half, inner)
-    sch.decompose_reduction(words, outer)
-    if geometry.words * REDUCE % SUM_BYTES == 0:
-        sch.tensorize(half, scalar_sum(geometry.lhs, scope))
-    if geometry.kernel != (1, 1):
-        _schedule_windows(sch, geometry)
-
-
-def _schedule_windows(sch: Schedule, geometry: Geometry) -> None:
-    windows = sch.get_sblock("sum_windows")
-    b, g, y, x, dy, dx = sch.get_loops(windows)
-    outer, lanes = sch.split(x, [None, LANES if geometry.sums_are_vectors else 1])
-    sch.reorder(outer, dy, dx, lanes)
-    sch.parallel(sch.fuse(b, g, y))
-    sch.vectorize(lanes)
-    sch.unroll(dx)
-    sch.unroll(dy)
-    sch.decompose_reduction(windows, dy)
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,13 @@ def all_rules() -> list[tuple[str, Scopes]]:
 
 def register_defaults() -> None:
     """Register the rules that traces of this package name, so that they replay."""
+    from vrmpy_tune.intrin.lane_sum import lane_sum, word_sum
     from vrmpy_tune.intrin.scalar_sum import INTRINSICS, scalar_sum
 
     for row in TABLE:
         for scope in SCOPES:
             rule(row.name, Scopes(scalar=scope))
+    lane_sum()
     for dtype, scope in itertools.product(INTRINSICS, SCOPES):
         scalar_sum(dtype, scope)
+        word_sum(dtype, scope)
