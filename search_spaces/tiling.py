@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from search_spaces.program import Form
 from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
+from vrmpy_tune.intrin.rows import row_clear, row_copy
 from vrmpy_tune.intrin.table import Scopes, instruction
 from vrmpy_tune.target import LANES, REDUCE
 from vrmpy_tune.toolchain.codegen import ANNOTATION as CODEGEN_ANNOTATION
@@ -99,13 +100,13 @@ def apply(sch: Schedule, geometry: Geometry, form: Form, sketch: Sketch) -> None
         scope = "global.vtcm"
         sch.set_scope(sch.get_sblock("copy"), 0, scope)
     if geometry.is_staged:
-        _schedule_staging(sch, geometry)
+        _schedule_staging(sch, geometry, scope)
     if form is Form.OFFSET:
         schedule_sums(sch, geometry, scope)
     tile = _tile(sch, geometry, sketch)
     _finish(sch, geometry, form, scope, tile)
     if geometry.is_cropped:
-        sch.parallel(_outermost(sch, "crop"))
+        _parallel_rows(sch, "crop")
     _annotate(sch, sketch)
 
 
@@ -122,16 +123,27 @@ def _annotate(sch: Schedule, sketch: Sketch) -> None:
     sch.annotate(root, SKETCH_ANNOTATION, sketch.text())
 
 
-def _schedule_staging(sch: Schedule, geometry: Geometry) -> None:
-    """Leave rows to memset and memcpy, which LLVM recognizes and the runtime supplies for HVX."""
-    for name in ("fill", "copy") if geometry.is_padded else ("copy",):
-        sch.parallel(_outermost(sch, name))
+def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
+    """Copy and clear whole rows where the copy keeps the order of bytes."""
+    _, left, _, right = geometry.pad
+    width, depth = geometry.input_width, geometry.words * REDUCE
+    inner = width - left - right
+    whole = geometry.groups == 1 and width > 1 and depth > 1
+    if geometry.is_padded:
+        row = _parallel_rows(sch, "fill")
+        if whole:
+            sch.tensorize(row, row_clear(width, depth, geometry.lhs, scope))
+    row = _parallel_rows(sch, "copy")
+    if whole and inner > 1 and depth == geometry.depth and not geometry.channels_first:
+        sch.tensorize(row, row_copy(inner, depth, geometry.lhs, scope))
 
 
-def _outermost(sch: Schedule, block: str) -> Any:
-    """Fuse batch and rows, which every stage has outermost."""
-    loops = sch.get_loops(sch.get_sblock(block))
-    return sch.fuse(loops[0], loops[1])
+def _parallel_rows(sch: Schedule, block: str) -> Any:
+    """Run batch and rows in parallel; return the loop over a row's pixels, channels next in it."""
+    b, y, x, g, _ = sch.get_loops(sch.get_sblock(block))
+    sch.parallel(sch.fuse(b, y))
+    sch.reorder(g, x)
+    return x
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""Rules that copy and clear whole rows with ``memcpy`` and ``memset``.
+
+Written as loops over bytes, a copy between padded rows costs LLVM one packet a byte; the C
+library's functions, which the on-device runtime supplies for HVX, take one a vector.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import tvm
+from tvm.s_tir import TensorIntrin
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx.script import builder as T
+
+from vrmpy_tune.target import VECTOR_BYTES
+
+
+@functools.cache
+def row_copy(width: int, depth: int, dtype: str, scope: str) -> str:
+    """Register the rule ``row[x, 0, c] = plain[x, c]``; return its name.
+
+    Parameters
+    ----------
+    width, depth:
+        Extents of the row, both above 1: TVM drops loops over 1 before it matches.
+    dtype:
+        Data type of both.
+    scope:
+        Memory scope of the copy; the source is in ``global``.
+    """
+    size = width * depth * tvm.DataType(dtype).itemsize
+
+    def build(body: Any) -> tvm.tirx.PrimFunc:
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("row_copy")
+            plain = _operand("a", (width, depth), dtype, "global")
+            row = _operand("b", (width, 1, depth), dtype, scope)
+            with T.sblock("root"):
+                T.reads(plain[0:width, 0:depth])
+                T.writes(row[0:width, 0:1, 0:depth])
+                body(plain, row)
+        return builder.get()
+
+    def describe(plain: Any, row: Any) -> None:
+        with T.grid(width, depth) as (x, c), T.sblock("copy"):
+            i, k = T.axis.spatial(width, x), T.axis.spatial(depth, c)
+            T.buffer_store(row, plain[i, k], [i, 0, k])
+
+    def implement(plain: Any, row: Any) -> None:
+        target, source = row.access_ptr("w"), plain.access_ptr("r")
+        T.evaluate(T.call_extern("handle", "memcpy", target, source, tvm.tirx.const(size, "int32")))
+
+    name = f"row_copy.{width}x{depth}.{dtype}.{scope}"
+    TensorIntrin.register(name, build(describe), build(implement))
+    return name
+
+
+@functools.cache
+def row_clear(width: int, depth: int, dtype: str, scope: str) -> str:
+    """Register the rule ``row[x, 0, c] = 0``; return its name.
+
+    The parameters are those of :func:`row_copy`.
+    """
+    size = width * depth * tvm.DataType(dtype).itemsize
+
+    def build(body: Any) -> tvm.tirx.PrimFunc:
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("row_clear")
+            row = _operand("b", (width, 1, depth), dtype, scope)
+            with T.sblock("root"):
+                T.reads()
+                T.writes(row[0:width, 0:1, 0:depth])
+                body(row)
+        return builder.get()
+
+    def describe(row: Any) -> None:
+        with T.grid(width, depth) as (x, c), T.sblock("fill"):
+            i, k = T.axis.spatial(width, x), T.axis.spatial(depth, c)
+            T.buffer_store(row, tvm.tirx.const(0, dtype), [i, 0, k])
+
+    def implement(row: Any) -> None:
+        zero, count = tvm.tirx.const(0, "int32"), tvm.tirx.const(size, "int32")
+        T.evaluate(T.call_extern("handle", "memset", row.access_ptr("w"), zero, count))
+
+    name = f"row_clear.{width}x{depth}.{dtype}.{scope}"
+    TensorIntrin.register(name, build(describe), build(implement))
+    return name
+
+
+def _operand(name: str, shape: tuple[int, ...], dtype: str, scope: str) -> Any:
+    return T.arg(name, T.buffer(shape, dtype, scope=scope, align=VECTOR_BYTES, offset_factor=1))
