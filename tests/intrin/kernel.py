@@ -39,6 +39,8 @@ class Kernel:
         The instruction, and where its operands lie.
     rows, words:
         Vectors of accumulators, and instructions into each.
+    staged:
+        Whether operands in scope ``global`` are copied to workspace, not read from the arguments.
     unrolled:
         Whether the loop body holds one instruction for each row of accumulators, and two words.
     """
@@ -47,6 +49,7 @@ class Kernel:
     scopes: Scopes
     rows: int = 3
     words: int = 7
+    staged: bool = False
     unrolled: bool = False
 
     @property
@@ -105,8 +108,11 @@ class Kernel:
                 for name, shape, dtype in zip("ABSC", (*self.shapes, self.shapes[-1]),
                                               (*self.types, "int32"), strict=True)
             ]  # fmt: skip
-            scalars = _copy("copy_scalars", plain[0], scopes.scalar)
-            vectors = _copy("copy_vectors", plain[1], scopes.vector)
+            scalars, vectors = (
+                array if scope == "global" and not self.staged else _copy(name, array, scope)
+                for name, array, scope in zip(("copy_scalars", "copy_vectors"), plain,
+                                              (scopes.scalar, scopes.vector), strict=False)
+            )  # fmt: skip
             sums = _copy("start", plain[2], scopes.accumulator)
             extents = (self.words, self.rows, LANES)
             if self.row.saturates:
@@ -127,9 +133,7 @@ class Kernel:
 
 
 def _copy(name: str, source: Any, scope: str) -> Any:
-    """Copy an argument into a scope, unless it is there already."""
-    if name != "start" and scope == "global":
-        return source
+    """Copy an argument into a buffer of a scope."""
     shape = [int(extent) for extent in source.shape]
     copied = T.sblock_alloc_buffer(shape, source.dtype, scope=scope, align=VECTOR_BYTES)
     IRBuilder.name(f"{name}_buffer", copied)
