@@ -34,7 +34,7 @@ SKETCH_ANNOTATION: Final = "vrmpy_tune.sketch"
 VECTOR_REGISTERS: Final = 32
 MAX_BODY: Final = 512
 """Multiplies in one unrolled loop body: LLVM takes minutes on thousands."""
-MAX_WORDS: Final = 16
+MAX_WORDS: Final = 64
 """Words of four channels in one unrolled loop body."""
 MAX_VECTORS: Final = 8
 """Output vectors in one register tile."""
@@ -169,7 +169,8 @@ def _tile(sch: Schedule, geometry: Geometry, sketch: Sketch) -> _Tile:
     )
     row_chunk, row_middle = sch.split(rows, sch.sample_perfect_tile(rows, n=2))
     depth = sch.fuse(dx, ko)
-    words = min(MAX_WORDS, max(1, MAX_BODY // (limit * sketch.rows * sketch.vectors)))
+    widest = max(_divisors(geometry.columns, limit)) * sketch.rows * sketch.vectors
+    words = min(MAX_WORDS, max(1, MAX_BODY // widest))
     depth_outer, word = sch.split(
         depth, sch.sample_perfect_tile(depth, n=2, max_innermost_factor=words)
     )
