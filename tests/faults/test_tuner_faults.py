@@ -64,8 +64,9 @@ def test_row_1_a_killed_tuner_loses_nothing_that_it_reported_and_repeats_nothing
     unreported = len(_kept(store)) - len(reported)
     assert len(reported) == len(set(reported)) >= KILLS // 2
     print(
-        f"\nrow 1: {KILLS} kills, {len(reported)} candidates reported, 0 missing, 0 measured again, "
-        f"{unreported} stored but not yet reported; the last child was gone after {slowest:.2f} s"
+        f"\nrow 1: {KILLS} kills, {len(reported)} candidates reported, 0 missing, "
+        f"0 measured again, {unreported} stored but not yet reported; "
+        f"the last child was gone after {slowest:.2f} s"
     )
 
 
@@ -130,6 +131,6 @@ def test_row_18_two_ctrl_c_stop_at_once_and_the_store_is_whole(tmp_path: Path) -
             assert reported <= _kept(store)
     assert slowest < 2
     print(
-        f"\nrow 18, twice: {runs} runs ended {slowest:.2f} s after the second signal at the latest, "
+        f"\nrow 18, twice: {runs} runs ended at most {slowest:.2f} s after the second signal, "
         f"{len(reported)} candidates reported, 0 missing"
     )
