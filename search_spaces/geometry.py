@@ -104,8 +104,14 @@ class Geometry:
         return self.outputs % LANES != 0 or self.channels_first
 
 
-def geometry(workload: Workload) -> Geometry:
-    """Return the geometry of a workload."""
+def geometry(workload: Workload, *, flatten: bool = True) -> Geometry:
+    """Return the geometry of a workload.
+
+    Parameters
+    ----------
+    flatten:
+        Whether to join the pixels of a 1x1 convolution with stride 1 into one row.
+    """
     types = {"lhs": NUMPY_TYPES[workload.lhs], "rhs": NUMPY_TYPES[workload.rhs]}
     unit: Pair = (1, 1)
     no_pad = (0, 0, 0, 0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tvm
     from tvm.s_tir import Schedule
 
-    from search_spaces.geometry import Workload
+    from search_spaces.geometry import Geometry, Workload
     from vrmpy_tune.target import HexagonTarget
 
 
@@ -49,6 +49,13 @@ class Space:
         """Name and version, as records carry it, for example ``"dense.scalar/1"``."""
         return f"{self.operator}.{self.form}/{self.version}"
 
+    def geometry(self, workload: Workload) -> Geometry:
+        """Return the loop nest that the space schedules.
+
+        Sums of activations are formed row by row, so that the ``offset`` form keeps its rows.
+        """
+        return geometry(workload, flatten=self.form is not Form.OFFSET)
+
     def applies(self, workload: Workload, target: HexagonTarget) -> bool:
         """Whether this space can hold the best kernel of ``workload`` on ``target``."""
         if workload.operator != self.operator:
@@ -56,28 +63,28 @@ class Space:
         if self.form is Form.SPLAT:
             # Half as fast as the scalar forms where it issues once a packet, and worth that only
             # where the sums of activations, which signed weights cost the other form, weigh more.
-            view = geometry(workload)
+            view = self.geometry(workload)
             sums_cost_most = view.pixels == 1 or view.vectors == 1
             return target.vector_pair_rate > 1 or (workload.rhs == "i8" and sums_cost_most)
         return self.form is (Form.SCALAR if workload.rhs == "u8" else Form.OFFSET)
 
     def module(self, workload: Workload) -> tvm.IRModule:
         """Return the unscheduled program; its weights were packed at compile time."""
-        return build_program(workload, geometry(workload), self.form)
+        return build_program(workload, self.geometry(workload), self.form)
 
     def plain_module(self, workload: Workload) -> tvm.IRModule:
         """Return the program on plain weights; traces of :meth:`module` replay on it, too."""
-        return build_program(workload, geometry(workload), self.form, packed=False)
+        return build_program(workload, self.geometry(workload), self.form, packed=False)
 
     def pack(self, workload: Workload, weights: np.ndarray) -> np.ndarray:
         """Pack plain weights for :meth:`module`."""
-        view = geometry(workload)
+        view = self.geometry(workload)
         plain = weights.reshape(view.groups * view.outputs, *view.kernel, view.depth)
         return layout.pack(plain, view.groups, offset=self.form is Form.OFFSET)
 
     def inputs(self, workload: Workload) -> tuple[TensorSpec, TensorSpec]:
         """Return the specifications of the activations and of the packed weights."""
-        view = geometry(workload)
+        view = self.geometry(workload)
         plain = (view.groups * view.outputs, *view.kernel, view.depth)
         weight_type = "uint8" if self.form is Form.OFFSET else view.rhs
         return (
@@ -95,7 +102,7 @@ class Space:
         """Return the function that MetaSchedule calls for the design spaces of the program."""
         from tvm.s_tir import Schedule
 
-        view = geometry(workload)
+        view = self.geometry(workload)
 
         def generate(base: Schedule) -> list[Schedule]:
             schedules = []

@@ -1,8 +1,8 @@
 """Sums of activations under each window, which signed weights stored as ``weight + 128`` need.
 
 Each pixel's activations are added up once, whatever the number of output channels, and windows are
-formed from those sums.  Pixels of whole vectors (128 channels) are added up 32 at a time with
-vectors, others one by one with scalar instructions.
+formed from those sums.  Where vectors hold whole pixels, or pixels whole vectors (32, 64, or a
+multiple of 128 channels), 32 pixels are added up at a time; elsewhere each by scalar instructions.
 
 Blocks: ``sum_words`` (and ``sum_lanes``) within a pixel, ``sum_pixels`` scaled by -128, and
 ``sum_windows`` where the kernel covers more than one pixel.
@@ -59,14 +59,18 @@ class _Grid:
         if windows_are_vectors(geometry):
             overlap = (geometry.kernel[1] - 1) * geometry.dilation[1]
             reach = max(reach, round_up(geometry.width, LANES) + overlap)
-        if pixels_are_vectors(geometry):
+        if _pixels_in_vector(geometry, width, step):
             reach = round_up(reach, LANES)
         return _Grid((geometry.batch, geometry.groups, height, reach), width, step)
 
 
-def pixels_are_vectors(geometry: Geometry) -> bool:
-    """Whether a pixel's channels fill whole vectors."""
-    return geometry.depth % VECTOR_BYTES == 0
+def _pixels_in_vector(geometry: Geometry, width: int, step: tuple[int, int]) -> int:
+    """Return how many pixels a vector of activations holds (1 for many vectors); 0 if unfit."""
+    if geometry.depth % VECTOR_BYTES == 0:
+        return 1
+    pixels = VECTOR_BYTES // geometry.depth
+    fits = geometry.depth in (32, 64) and geometry.groups == 1 and step == (1, 1)
+    return pixels if fits and width % pixels == 0 and not geometry.channels_first else 0
 
 
 def windows_are_vectors(geometry: Geometry) -> bool:
@@ -78,7 +82,7 @@ def sum_windows(geometry: Geometry, read: Any) -> Any:
     """Write the blocks; return how to read -128 x the sum under the window of an output pixel."""
     grid = _Grid.of(geometry)
     pixels = allocate("pixels", grid.rows, "int32")
-    if pixels_are_vectors(geometry):
+    if _pixels_in_vector(geometry, grid.width, grid.step):
         _sum_vectors(geometry, grid, read, pixels)
     else:
         _sum_scalars(geometry, grid, read, pixels)
@@ -106,25 +110,32 @@ def _position(grid: _Grid, y: Any, x: Any) -> tuple[Any, Any]:
 
 
 def _sum_vectors(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> None:
-    vectors = geometry.depth // VECTOR_BYTES
-    words = allocate("words", (*grid.rows, LANES), "int32", "local")
-    extents = (*grid.rows, LANES, vectors, REDUCE)
+    in_vector = _pixels_in_vector(geometry, grid.width, grid.step)
+    each, vectors = LANES // in_vector, max(1, geometry.depth // VECTOR_BYTES)
+    batch, groups, height, width = grid.rows
+    rows = (batch, groups, height, width // in_vector)
+    words = allocate("words", (*rows, LANES), "int32", "local")
+    extents = (*rows, LANES, vectors, REDUCE)
     with T.grid(*extents) as loops, T.sblock("sum_words"):
-        b, g, y, x, lane = spatial(extents[:5], loops[:5])
+        b, g, y, v, lane = spatial(extents[:5], loops[:5])
         vector, byte = reduce(extents[5:], loops[5:])
-        index = [b, g, y, x, lane]
+        index = [b, g, y, v, lane]
         with T.init():
             T.buffer_store(words, 0, index)
-        row, column = _position(grid, y, x)
-        value = read(b, row, column, g, vector * VECTOR_BYTES + lane * REDUCE + byte)
+        if width > grid.width:
+            v = T.min(v, grid.width // in_vector - 1)
+        column = v if in_vector == 1 else v * in_vector + lane // each
+        channel = vector * VECTOR_BYTES + lane % each * REDUCE + byte
+        value = read(b, y * grid.step[0], column * grid.step[1], g, channel)
         T.buffer_store(words, words[tuple(index)] + T.cast(value, "int32"), index)
     lanes = allocate("lanes", grid.rows, "int32", "local")
-    with T.grid(*grid.rows, LANES) as loops, T.sblock("sum_lanes"):
+    with T.grid(*grid.rows, each) as loops, T.sblock("sum_lanes"):
         b, g, y, x = spatial(grid.rows, loops[:4])
-        (word,) = reduce((LANES,), loops[4:])
+        (word,) = reduce((each,), loops[4:])
         with T.init():
             T.buffer_store(lanes, 0, [b, g, y, x])
-        T.buffer_store(lanes, lanes[b, g, y, x] + words[b, g, y, x, word], [b, g, y, x])
+        value = words[b, g, y, x // in_vector, x % in_vector * each + word]
+        T.buffer_store(lanes, lanes[b, g, y, x] + value, [b, g, y, x])
     with T.grid(*grid.rows) as loops, T.sblock("sum_pixels"):
         b, g, y, x = spatial(grid.rows, loops)
         T.buffer_store(pixels, lanes[b, g, y, x] * -WEIGHT_OFFSET, [b, g, y, x])
@@ -155,15 +166,17 @@ def _sum_scalars(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> Non
 
 def schedule_sums(sch: Schedule, geometry: Geometry, scope: str) -> None:
     """Schedule the blocks of :func:`sum_windows`; activations are in memory ``scope``."""
-    if pixels_are_vectors(geometry):
-        _schedule_vectors(sch, geometry, scope)
+    grid = _Grid.of(geometry)
+    in_vector = _pixels_in_vector(geometry, grid.width, grid.step)
+    if in_vector:
+        _schedule_vectors(sch, geometry, scope, in_vector)
     else:
         _schedule_scalars(sch, geometry, scope)
     if geometry.kernel != (1, 1):
         _schedule_windows(sch, geometry)
 
 
-def _schedule_vectors(sch: Schedule, geometry: Geometry, scope: str) -> None:
+def _schedule_vectors(sch: Schedule, geometry: Geometry, scope: str, in_vector: int) -> None:
     pixels, words = sch.get_sblock("sum_pixels"), sch.get_sblock("sum_words")
     lanes = sch.get_sblock("sum_lanes")
     b, g, y, x = sch.get_loops(pixels)
@@ -175,12 +188,16 @@ def _schedule_vectors(sch: Schedule, geometry: Geometry, scope: str) -> None:
     pixel, word = sch.get_loops(lanes)[-2:]
     init = sch.decompose_reduction(lanes, pixel)
     sch.vectorize(sch.get_loops(init)[-1])
-    sch.tensorize(pixel, lane_sum())
+    sch.tensorize(pixel, lane_sum(in_vector))
     pixel, word, vector, byte = sch.get_loops(words)[-4:]
     sch.reorder(pixel, vector, word, byte)
     init = sch.decompose_reduction(words, vector)
     sch.vectorize(sch.get_loops(init)[-1])
-    sch.tensorize(word, word_sum(geometry.lhs, scope))
+    shape: tuple[int, ...] = (VECTOR_BYTES,)
+    if in_vector > 1:
+        group = (1,) if geometry.is_staged else ()
+        shape = (in_vector, *group, geometry.depth)
+    sch.tensorize(word, word_sum(geometry.lhs, scope, shape))
     sch.unroll(pixel)
 
 

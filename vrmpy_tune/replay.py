@@ -35,11 +35,13 @@ def replay(module: tvm.IRModule, trace: str) -> Schedule:
     from tvm.s_tir import Schedule
     from tvm.s_tir.schedule import Trace
 
-    from vrmpy_tune.intrin.registry import register_defaults
+    from vrmpy_tune.intrin.registry import ensure
 
-    register_defaults()
     schedule = Schedule(module, debug_mask="none", error_render_level="none")
     try:
+        for kind, _inputs, attributes, _outputs in json.loads(trace)[0]:
+            if kind == "Tensorize":
+                ensure(attributes[0])
         Trace.apply_json_to_schedule(json.loads(trace), schedule)
     except Exception as error:
         cause = str(error).strip().splitlines()[-1:] or [type(error).__name__]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from search_spaces import find_space, spaces_for
 from search_spaces.decisions import Decisions
-from search_spaces.geometry import geometry
 from vrmpy_tune.errors import StaleRecordError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.records.lookup import Lookup, lookup
@@ -111,9 +110,9 @@ def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Sc
     """
     from tvm.s_tir import Schedule
 
-    view = geometry(workload)
     best: tuple[float, Space, Schedule] | None = None
     for space in spaces_for(workload, target):
+        view = space.geometry(workload)
         generate = space.generator(workload, target)
         for sample in range(FIXED_SAMPLES):
             for schedule in generate(Schedule(space.module(workload), seed=sample + 1)):

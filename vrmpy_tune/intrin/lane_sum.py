@@ -33,24 +33,27 @@ _VRMPY: Final = {
 
 
 @functools.cache
-def word_sum(dtype: str, scope: str = "global") -> str:
+def word_sum(dtype: str, scope: str, row: tuple[int, ...]) -> str:
     """Register the rule ``words[i] += sum of activations[4 i .. 4 i + 3]``; return its name.
 
     Parameters
     ----------
     dtype:
-        ``"uint8"`` or ``"int8"``; 128 activations.
+        ``"uint8"`` or ``"int8"``.
     scope:
-        Their memory scope; the 32 int32 words are in ``local``.
+        Memory scope of the activations; the 32 int32 words are in ``local``.
+    row:
+        Shape of the 128 activations: ``(128,)``, or pixels (and 1) x channels.
     """
+    pixel_words = LANES // row[0] if len(row) > 1 else LANES
 
     def build(body: Any) -> tvm.tirx.PrimFunc:
         with IRBuilder() as builder, T.prim_func(s_tir=True):
             T.func_name("word_sum")
-            values = _operand("a", (VECTOR_BYTES,), dtype, scope)
+            values = _operand("a", row, dtype, scope)
             words = _operand("c", (LANES,), "int32", "local")
             with T.sblock("root"):
-                T.reads(words[0:LANES], values[0:VECTOR_BYTES])
+                T.reads(words[0:LANES], values[tuple(slice(0, extent) for extent in row)])
                 T.writes(words[0:LANES])
                 body(values, words)
         return builder.get()
@@ -58,62 +61,90 @@ def word_sum(dtype: str, scope: str = "global") -> str:
     def describe(values: Any, words: Any) -> None:
         with T.grid(LANES, REDUCE) as (i, k), T.sblock("update"):
             lane, byte = T.axis.spatial(LANES, i), T.axis.reduce(REDUCE, k)
-            value = T.cast(values[lane * REDUCE + byte], "int32")
-            T.buffer_store(words, words[lane] + value, [lane])
+            index = [lane * REDUCE + byte]
+            if len(row) > 1:
+                channel = lane % pixel_words * REDUCE + byte
+                index = [lane // pixel_words, *[0] * (len(row) - 2), channel]
+            T.buffer_store(words, words[lane] + T.cast(values[tuple(index)], "int32"), [lane])
 
     def implement(values: Any, words: Any) -> None:
-        vector = T.reinterpret("int32x32", values.vload([0], dtype=f"{dtype}x{VECTOR_BYTES}"))
+        loaded = values.vload([0] * len(row), dtype=f"{dtype}x{VECTOR_BYTES}")
+        vector = T.reinterpret("int32x32", loaded)
         ones = tvm.tirx.const(ONES, "int32")
         operands = (vector, ones) if dtype == "uint8" else (T.broadcast(ones, LANES), vector)
         every = T.ramp(0, 1, LANES)
         T.buffer_store(words, _call(_VRMPY[dtype], "int32x32", words[every], *operands), [every])
 
-    name = f"vrmpy.word_sum_{dtype}.{scope}"
+    name = f"word_sum/{dtype}/{scope}/{'x'.join(str(extent) for extent in row)}"
     TensorIntrin.register(name, build(describe), build(implement))
     return name
 
 
 @functools.cache
-def lane_sum() -> str:
-    """Register the rule ``sums[i] += sum of words[i, 0 .. 31]`` for 32 pixels; return its name."""
+def lane_sum(pixels: int) -> str:
+    """Register the rule that adds up the words of 32 pixels; return its name.
+
+    ``sums[i] += sum over k of words[i // pixels, i % pixels x words_each + k]``, where
+    ``words_each`` is ``32 / pixels``.
+
+    Parameters
+    ----------
+    pixels:
+        Pixels in one vector of words: 1, 2 or 4.
+    """
+    rows = each = LANES // pixels
 
     def build(body: Any) -> tvm.tirx.PrimFunc:
         with IRBuilder() as builder, T.prim_func(s_tir=True):
             T.func_name("lane_sum")
-            words = _operand("a", (LANES, LANES), "int32", "local")
+            words = _operand("a", (rows, LANES), "int32", "local")
             sums = _operand("c", (LANES,), "int32", "local")
             with T.sblock("root"):
-                T.reads(sums[0:LANES], words[0:LANES, 0:LANES])
+                T.reads(sums[0:LANES], words[0:rows, 0:LANES])
                 T.writes(sums[0:LANES])
                 body(words, sums)
         return builder.get()
 
     def describe(words: Any, sums: Any) -> None:
-        with T.grid(LANES, LANES) as (i, k), T.sblock("update"):
-            lane, word = T.axis.spatial(LANES, i), T.axis.reduce(LANES, k)
-            T.buffer_store(sums, sums[lane] + words[lane, word], [lane])
+        with T.grid(LANES, each) as (i, k), T.sblock("update"):
+            lane, word = T.axis.spatial(LANES, i), T.axis.reduce(each, k)
+            value = words[lane // pixels, lane % pixels * each + word]
+            T.buffer_store(sums, sums[lane] + value, [lane])
 
     def implement(words: Any, sums: Any) -> None:
         every = T.ramp(0, 1, LANES)
-        half = LANES // 2
+        half = rows // 2
         while half:
             for row in range(half):
-                pair = _call(
-                    "llvm.hexagon.V6.vshuffvdd.128B",
-                    "int32x64",
-                    words[row + half, every],
-                    words[row, every],
-                    tvm.tirx.const(half * 4, "int32"),
-                )
-                low = _call("llvm.hexagon.V6.lo.128B", "int32x32", pair)
-                high = _call("llvm.hexagon.V6.hi.128B", "int32x32", pair)
+                low, high = _shuffle(words[row + half, every], words[row, every], half * 4)
                 T.buffer_store(words, low + high, [row, every])
             half //= 2
+        # Lanes now hold pixel i % pixels of vector i // pixels in order (i % pixels, i // pixels);
+        # each perfect shuffle of the words moves one bit of that index to the other end.
+        for _ in range(pixels.bit_length() - 1):
+            upper = _call(
+                "llvm.hexagon.V6.vror.128B", "int32x32", words[0, every],
+                tvm.tirx.const(VECTOR_BYTES // 2, "int32"),
+            )  # fmt: skip
+            low, _high = _shuffle(upper, words[0, every], -REDUCE)
+            T.buffer_store(words, low, [0, every])
         T.buffer_store(sums, sums[every] + words[0, every], [every])
 
-    name = "vrmpy.lane_sum"
+    name = f"lane_sum/{pixels}"
     TensorIntrin.register(name, build(describe), build(implement))
     return name
+
+
+def _shuffle(upper: Any, lower: Any, control: int) -> tuple[Any, Any]:
+    """Return the halves of ``vshuff(upper, lower, control)``."""
+    pair = _call(
+        "llvm.hexagon.V6.vshuffvdd.128B", "int32x64", upper, lower,
+        tvm.tirx.const(control, "int32"),
+    )  # fmt: skip
+    return (
+        _call("llvm.hexagon.V6.lo.128B", "int32x32", pair),
+        _call("llvm.hexagon.V6.hi.128B", "int32x32", pair),
+    )
 
 
 def _operand(name: str, shape: tuple[int, ...], dtype: str, scope: str) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Callable
+from typing import Final
 
 from vrmpy_tune.intrin.table import ACCUMULATOR_SCOPES, SCOPES, TABLE, Scopes, instruction
 
@@ -40,15 +42,62 @@ def all_rules() -> list[tuple[str, Scopes]]:
     return [(row.name, Scopes(*scopes)) for row, *scopes in combinations]
 
 
-def register_defaults() -> None:
-    """Register the rules that traces of this package name, so that they replay."""
-    from vrmpy_tune.intrin.lane_sum import lane_sum, word_sum
-    from vrmpy_tune.intrin.scalar_sum import INTRINSICS, scalar_sum
+def ensure(name: str) -> None:
+    """Register the rule that a trace names, if it is one of this package's.
 
-    for row in TABLE:
-        for scope in SCOPES:
-            rule(row.name, Scopes(scalar=scope))
-    lane_sum()
-    for dtype, scope in itertools.product(INTRINSICS, SCOPES):
-        scalar_sum(dtype, scope)
-        word_sum(dtype, scope)
+    A rule's name says all that it is made from: its kind and parameters, joined by ``/``.
+
+    Raises
+    ------
+    KeyError
+        If there is no rule of that kind.
+    ValueError, TypeError
+        If the parameters do not fit it.
+    """
+    kind, *parameters = name.split("/")
+    if kind in _KINDS:
+        made = _KINDS[kind](*parameters)
+    else:
+        made = rule(kind, Scopes(*parameters))
+    if made != name:
+        raise ValueError(f"{name} is not written as {made}")
+
+
+def _scalar_sum(dtype: str, scope: str) -> str:
+    from vrmpy_tune.intrin.scalar_sum import scalar_sum
+
+    return scalar_sum(dtype, scope)
+
+
+def _word_sum(dtype: str, scope: str, row: str) -> str:
+    from vrmpy_tune.intrin.lane_sum import word_sum
+
+    return word_sum(dtype, scope, tuple(int(extent) for extent in row.split("x")))
+
+
+def _lane_sum(pixels: str) -> str:
+    from vrmpy_tune.intrin.lane_sum import lane_sum
+
+    return lane_sum(int(pixels))
+
+
+def _row_copy(width: str, depth: str, dtype: str, scope: str) -> str:
+    from vrmpy_tune.intrin.rows import row_copy
+
+    return row_copy(int(width), int(depth), dtype, scope)
+
+
+def _row_clear(width: str, depth: str, dtype: str, scope: str) -> str:
+    from vrmpy_tune.intrin.rows import row_clear
+
+    return row_clear(int(width), int(depth), dtype, scope)
+
+
+_KINDS: Final[dict[str, Callable[..., str]]] = {
+    "scalar_sum": _scalar_sum,
+    "word_sum": _word_sum,
+    "lane_sum": _lane_sum,
+    "row_copy": _row_copy,
+    "row_clear": _row_clear,
+}
+"""Makers of the rules that are not rows of the table, by kind."""

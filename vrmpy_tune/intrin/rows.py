@@ -52,7 +52,7 @@ def row_copy(width: int, depth: int, dtype: str, scope: str) -> str:
         target, source = row.access_ptr("w"), plain.access_ptr("r")
         T.evaluate(T.call_extern("handle", "memcpy", target, source, tvm.tirx.const(size, "int32")))
 
-    name = f"row_copy.{width}x{depth}.{dtype}.{scope}"
+    name = f"row_copy/{width}/{depth}/{dtype}/{scope}"
     TensorIntrin.register(name, build(describe), build(implement))
     return name
 
@@ -84,7 +84,7 @@ def row_clear(width: int, depth: int, dtype: str, scope: str) -> str:
         zero, count = tvm.tirx.const(0, "int32"), tvm.tirx.const(size, "int32")
         T.evaluate(T.call_extern("handle", "memset", row.access_ptr("w"), zero, count))
 
-    name = f"row_clear.{width}x{depth}.{dtype}.{scope}"
+    name = f"row_clear/{width}/{depth}/{dtype}/{scope}"
     TensorIntrin.register(name, build(describe), build(implement))
     return name
 

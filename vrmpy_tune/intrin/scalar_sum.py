@@ -60,6 +60,6 @@ def scalar_sum(dtype: str, scope: str = "global") -> str:
                 dtype="int32x2",
             )
 
-    name = f"vrmpy.scalar_sum_{dtype}.{scope}"
+    name = f"scalar_sum/{dtype}/{scope}"
     TensorIntrin.register(name, description, implementation)
     return name

@@ -74,7 +74,7 @@ class Instruction:
 
     def rule(self, scopes: Scopes) -> str:
         """Return the name under which TVM knows this instruction for the given scopes."""
-        return f"{self.name}.{scopes.scalar}.{scopes.vector}.{scopes.accumulator}"
+        return "/".join((self.name, scopes.scalar, scopes.vector, scopes.accumulator))
 
 
 TABLE: Final[tuple[Instruction, ...]] = (

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.geometry import geometry
 from vrmpy_tune.measurement import Outcome
 from vrmpy_tune.tune.candidate import hash_of
 from vrmpy_tune.verification import Verifier
@@ -59,7 +58,7 @@ class Task:
     @cached_property
     def geometry(self) -> Geometry:
         """The loop nest behind the workload."""
-        return geometry(self.workload)
+        return self.space.geometry(self.workload)
 
     @cached_property
     def module(self) -> tvm.IRModule:
