@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LOOP_PACKETS: Final = {"zig-rotate": 1, "zig": 3, "tvm": 2}
 """Packets that one iteration of the innermost loop adds; read off generated code."""
 
+ROW_PACKETS: Final = 3
+"""Packets that one row of the kernel adds to a tile; read off generated code."""
+
 TILE_PACKETS: Final = 12
 """Address arithmetic of one register tile; read off generated code."""
 
@@ -73,14 +76,14 @@ class Decisions:
         multiplies = self.sketch.vectors * pixels
         words = self.depth[-1]
         rate = 1 if form is Form.SPLAT else 2
-        scalar_loads = pixels * (ceildiv(words, 2) if words % 2 == 0 else words)
+        scalar_loads = pixels * ceildiv(words, 2)
         loads = self.sketch.vectors * words + scalar_loads
         issue = max(
             multiplies * words / rate, loads / 2, float(self.sketch.vectors * words), scalar_loads
         )
-        body = issue + LOOP_PACKETS[CODE_GENERATORS[self.generator].name]
-        kernel_rows = geometry.kernel[0]
-        tile = kernel_rows * (self.depth[0] * body + 4) + 1.5 * multiplies + TILE_PACKETS
+        loop = LOOP_PACKETS[CODE_GENERATORS[self.generator].name] if self.depth[0] > 1 else 0
+        rows = geometry.kernel[0] * (self.depth[0] * (issue + loop) + ROW_PACKETS)
+        tile = rows + 1.5 * multiplies + TILE_PACKETS
         tiles = geometry.batch * (geometry.height // self.sketch.rows)
         tiles *= self.columns[0] * self.columns[1] * geometry.groups
         tiles *= geometry.vectors // self.sketch.vectors

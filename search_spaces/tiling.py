@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from search_spaces.program import Form
 from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
-from vrmpy_tune.intrin.rows import row_clear, row_copy
+from vrmpy_tune.intrin.rows import row_clear, row_copy, row_widen
 from vrmpy_tune.intrin.table import Scopes, instruction
 from vrmpy_tune.target import LANES, REDUCE
 from vrmpy_tune.toolchain.codegen import ANNOTATION as CODEGEN_ANNOTATION
@@ -134,8 +134,12 @@ def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
         if whole:
             sch.tensorize(row, row_clear(width, depth, geometry.lhs, scope))
     row = _parallel_rows(sch, "copy")
-    if whole and inner > 1 and depth == geometry.depth and not geometry.channels_first:
+    if not whole or inner == 1 or geometry.channels_first:
+        return
+    if depth == geometry.depth:
         sch.tensorize(row, row_copy(inner, depth, geometry.lhs, scope))
+    elif geometry.depth == 3 and inner % 4 == 0:
+        sch.tensorize(row, row_widen(inner, geometry.lhs, scope))
 
 
 def _parallel_rows(sch: Schedule, block: str) -> Any:

@@ -1,8 +1,8 @@
 """The Hexagon targets that kernels are compiled for.
 
-Constants: HVX contexts and VTCM sizes per architecture are those of TVM's registered
-``qcom/hexagon-*`` tags and of Qualcomm's *Hexagon V6x HVX Programmer's Reference Manual*;
-the v68 clock is the fit of HARDWARE.md.
+Constants: VTCM sizes are those of TVM's registered ``qcom/hexagon-*`` tags; HVX contexts in
+128-byte mode are those of shipping parts (two on v66, four since v68); the v68 clock is the fit
+of HARDWARE.md.
 """
 
 from __future__ import annotations

@@ -93,11 +93,18 @@ def _row_clear(width: str, depth: str, dtype: str, scope: str) -> str:
     return row_clear(int(width), int(depth), dtype, scope)
 
 
+def _row_widen(width: str, dtype: str, scope: str) -> str:
+    from vrmpy_tune.intrin.rows import row_widen
+
+    return row_widen(int(width), dtype, scope)
+
+
 _KINDS: Final[dict[str, Callable[..., str]]] = {
     "scalar_sum": _scalar_sum,
     "word_sum": _word_sum,
     "lane_sum": _lane_sum,
     "row_copy": _row_copy,
     "row_clear": _row_clear,
+    "row_widen": _row_widen,
 }
 """Makers of the rules that are not rows of the table, by kind."""

@@ -89,5 +89,70 @@ def row_clear(width: int, depth: int, dtype: str, scope: str) -> str:
     return name
 
 
+@functools.cache
+def row_widen(width: int, dtype: str, scope: str) -> str:
+    """Register the rule ``row[x, 0, c] = plain[x, c]`` for rows of 3 channels kept as 4.
+
+    Three words of the source hold four pixels; shifts and masks make four words of them, each
+    with a zero behind its three channels.
+
+    Parameters
+    ----------
+    width:
+        Pixels of the row; a multiple of 4.
+    dtype, scope:
+        As in :func:`row_copy`; the source is aligned to words.
+
+    Raises
+    ------
+    ValueError
+        If ``width`` is not a multiple of 4.
+    """
+    if width % 4:
+        raise ValueError(f"rows of {width} pixels are not made of groups of four")
+
+    def build(body: Any) -> tvm.tirx.PrimFunc:
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("row_widen")
+            plain = T.arg("a", T.buffer((width, 3), dtype, align=4, offset_factor=4))
+            row = T.arg(
+                "b",
+                T.buffer(
+                    (width, 1, 3), dtype, strides=(4, 4, 1), scope=scope, align=4, offset_factor=4
+                ),
+            )
+            with T.sblock("root"):
+                T.reads(plain[0:width, 0:3])
+                T.writes(row[0:width, 0:1, 0:3])
+                body(plain, row)
+        return builder.get()
+
+    def describe(plain: Any, row: Any) -> None:
+        with T.grid(width, 3) as (x, c), T.sblock("copy"):
+            i, k = T.axis.spatial(width, x), T.axis.spatial(3, c)
+            T.buffer_store(row, plain[i, k], [i, 0, k])
+
+    def implement(plain: Any, row: Any) -> None:
+        with T.serial(0, width // 4) as group:
+            first, second, third = (
+                T.reinterpret("uint32", plain.vload([group * 4 + word, word], dtype=f"{dtype}x4"))
+                for word in range(3)
+            )
+            pixels = (
+                first & 0xFFFFFF,
+                (first >> 24) | ((second & 0xFFFF) << 8),
+                (second >> 16) | ((third & 0xFF) << 16),
+                third >> 8,
+            )
+            for pixel, value in enumerate(pixels):
+                T.buffer_store(
+                    row, T.reinterpret(f"{dtype}x4", value), [group * 4 + pixel, 0, T.ramp(0, 1, 4)]
+                )
+
+    name = f"row_widen/{width}/{dtype}/{scope}"
+    TensorIntrin.register(name, build(describe), build(implement))
+    return name
+
+
 def _operand(name: str, shape: tuple[int, ...], dtype: str, scope: str) -> Any:
     return T.arg(name, T.buffer(shape, dtype, scope=scope, align=VECTOR_BYTES, offset_factor=1))
