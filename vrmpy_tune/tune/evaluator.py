@@ -174,6 +174,9 @@ class Evaluator:
         result = self._device.run(job, inputs, self._target, Limits(packets=packets))
         if result.outcome is not Outcome.OK:
             return _Run(result.outcome, None, result.message, artifact, result.retryable)
+        if any(counts.packets_total < 1 for counts in result.counts):
+            message = "The device counted no packets, which no kernel takes."
+            return _Run(Outcome.DEVICE_LOST, None, message, artifact, retryable=True)
         measured = verifier.measure(
             result,
             target=self._target.name,
