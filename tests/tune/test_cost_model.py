@@ -1,0 +1,115 @@
+"""The cost model: a prior before it, chance behind it, one warning between."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from tvm.s_tir import meta_schedule as ms
+
+from search_spaces import find_space
+from search_spaces.decisions import Decisions
+from search_spaces.geometry import geometry
+from vrmpy_tune.target import TARGETS
+from vrmpy_tune.tune.cost_model import WARMUP, DecisionFeatures, GuardedModel, TaskTable
+from vrmpy_tune.workload import parse_workload
+
+WORKLOAD = parse_workload("dense:m=96,n=64,k=128,lhs=u8,rhs=u8")
+CONTEXT = SimpleNamespace(task_name="task")
+
+
+class Scripted:
+    """A learned model that predicts what it is told to, or raises it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.updates = 0
+
+    def update(self, *_: Any) -> None:
+        self.updates += 1
+
+    def predict(self, *_: Any) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture(scope="module")
+def candidates() -> list[Any]:
+    from tvm.s_tir import Schedule
+
+    space = find_space("dense.scalar/1")
+    assert space is not None
+    generate = space.generator(WORKLOAD, TARGETS["hexagon-v68"])
+    schedules = generate(Schedule(space.module(WORKLOAD), seed=1))
+    schedules += generate(Schedule(space.module(WORKLOAD), seed=2))
+    return [SimpleNamespace(sch=schedule) for schedule in schedules]
+
+
+def model(answer: Any, warnings: list[str]) -> Any:
+    """Return the Python half of a model, which takes any candidates."""
+    space = find_space("dense.scalar/1")
+    assert space is not None
+    table = TaskTable()
+    table.add("task", geometry(WORKLOAD), space.form)
+    return GuardedModel(table, 0, warnings.append, Scripted(answer))._inst
+
+
+def warm(guarded: Any, candidates: list[Any]) -> None:
+    guarded.update(CONTEXT, candidates, [None] * WARMUP)
+
+
+def test_before_any_measurement_the_packet_estimate_ranks(candidates: list[Any]) -> None:
+    scores = model(None, []).predict(CONTEXT, candidates)
+    space = find_space("dense.scalar/1")
+    assert space is not None
+    view = geometry(WORKLOAD)
+    costs = [Decisions.of(one.sch.trace).estimate(view, space.form) for one in candidates]
+    assert len(set(costs)) > 1
+    assert list(np.argsort(-scores)) == list(np.argsort(costs))
+
+
+def test_after_the_warm_up_the_learned_model_ranks(candidates: list[Any]) -> None:
+    wanted = np.arange(len(candidates), dtype=np.float64)
+    guarded = model(wanted, [])
+    warm(guarded, candidates)
+    np.testing.assert_array_equal(guarded.predict(CONTEXT, candidates), wanted)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [RuntimeError("boom"), np.array([np.nan]), np.array([np.inf]), np.zeros(3), None, "text"],
+    ids=["raises", "NaN", "infinity", "wrong shape", "nothing", "text"],
+)
+def test_a_model_that_fails_warns_once_and_leaves_finite_random_scores(
+    candidates: list[Any], answer: Any
+) -> None:
+    warnings: list[str] = []
+    guarded = model(answer, warnings)
+    warm(guarded, candidates[:1])
+    scores = [guarded.predict(CONTEXT, candidates[:1]) for _ in range(5)]
+    assert len(warnings) == 1
+    assert "at random" in warnings[0]
+    assert np.isfinite(scores).all()
+    assert len({float(score[0]) for score in scores}) == 5
+    updates = guarded.model.updates
+    warm(guarded, candidates[:1])
+    assert guarded.model.updates == updates, "a failed model is left alone"
+
+
+def test_features_are_finite_and_tell_candidates_apart(candidates: list[Any]) -> None:
+    table = model(None, []).tasks
+    rows = table.features(CONTEXT, candidates)
+    assert rows.dtype == np.float32
+    assert np.isfinite(rows).all()
+    assert len({row.tobytes() for row in rows}) == len({str(one.sch.trace) for one in candidates})
+
+
+def test_the_learned_model_is_metaschedules_own_on_these_features(candidates: list[Any]) -> None:
+    table = model(None, []).tasks
+    assert isinstance(GuardedModel(table, 0, pytest.fail).model, ms.cost_model.XGBModel)
+    arrays = DecisionFeatures(table)._inst.extract_from(CONTEXT, candidates)
+    rows = np.concatenate([array.numpy() for array in arrays])
+    np.testing.assert_array_equal(rows, table.features(CONTEXT, candidates))
