@@ -1,9 +1,9 @@
 """The artifact directory: what a compiled kernel is on disk.
 
-``<dir>/manifest.json`` lists the kernels; each has a directory of its own with ``kernel.o`` (plain
-TVM ABI: it defines ``__tvm_ffi_main``), ``kernel.s``, ``kernel.tir.py`` (the scheduled program)
-and the hashes of all three in the manifest, so that anyone can link and run it without
-this project, and nobody runs an altered one by accident.
+A kernel is three files: ``kernel.o`` (plain TVM ABI: it defines ``__tvm_ffi_main``), ``kernel.s``
+and ``kernel.tir.py`` (the scheduled program), beside ``manifest.json``, which has their hashes, so
+that anyone can link and run it without this project, and nobody runs an altered one by accident.
+Of several kernels each has a directory of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 1
 MANIFEST: Final = "manifest.json"
+ONLY: Final = "."
+"""Directory of a kernel that is the only one of its artifact."""
 SYMBOL: Final = "__tvm_ffi_main"
 MAX_MANIFEST_BYTES: Final = 16 << 20
 
@@ -34,6 +36,8 @@ class StoredKernel:
 
     Attributes
     ----------
+    name:
+        Its directory, :data:`ONLY` for a single kernel.
     workload, space:
         What it computes, and the form whose weight packing it expects.
     target:
@@ -44,6 +48,7 @@ class StoredKernel:
         Its arguments.
     """
 
+    name: str
     workload: str
     space: str
     target: str
@@ -57,39 +62,43 @@ def kernel_directory(workload: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", workload.lower()).strip("-")[:180]
 
 
-def write_kernel(root: Path, kernel: Kernel, entry: dict[str, Any]) -> dict[str, Any]:
+def write_kernel(
+    root: Path, directory: str, kernel: Kernel, entry: dict[str, Any]
+) -> dict[str, Any]:
     """Write the files of one kernel and return its manifest entry.
 
     Parameters
     ----------
     root:
         The artifact directory; created if it does not exist.
+    directory:
+        The kernel's directory within, :data:`ONLY` for a single one.
     entry:
-        What else the manifest says of the kernel; ``workload`` names its directory.
+        What else the manifest says of the kernel.
 
     Raises
     ------
     ArtifactError
         If a file cannot be written.
     """
-    directory = root / kernel_directory(entry["workload"])
+    place = root / directory
     files = {
         "kernel.o": kernel.code,
         "kernel.s": kernel.assembly.encode(),
         "kernel.tir.py": kernel.tir.encode(),
     }
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            (directory / name).write_bytes(content)
+            (place / name).write_bytes(content)
     except OSError as error:
         raise ArtifactError(
-            f"The artifact directory {directory} cannot be written ({error.strerror}); "
+            f"The artifact directory {place} cannot be written ({error.strerror}); "
             "choose another with --output, or make room."
         ) from error
     return {
         **entry,
-        "directory": directory.name,
+        "directory": directory,
         "symbol": SYMBOL,
         "arguments": [_spec_json(spec) for spec in (*kernel.inputs, kernel.output)],
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
@@ -146,7 +155,7 @@ def read_artifact(root: Path) -> list[StoredKernel]:
 
 def _read_kernel(root: Path, entry: dict[str, Any]) -> StoredKernel:
     name = str(entry["directory"])
-    if kernel_directory(name) != name:
+    if name != ONLY and kernel_directory(name) != name:
         raise ArtifactError(f"{root / MANIFEST} names the directory '{name}', which is refused.")
     for file, digest in entry["files"].items():
         if file not in ("kernel.o", "kernel.s", "kernel.tir.py"):
@@ -162,6 +171,7 @@ def _read_kernel(root: Path, entry: dict[str, Any]) -> StoredKernel:
             raise ArtifactError(f"{path} was altered after it was compiled; compile again.")
     *inputs, output = (_spec(one) for one in entry["arguments"])
     return StoredKernel(
+        name,
         str(entry["workload"]),
         str(entry["space"]),
         str(entry["target"]),

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.compiler.artifact import write_kernel, write_manifest
+from vrmpy_tune.compiler.artifact import (
+    ONLY,
+    kernel_directory,
+    write_kernel,
+    write_manifest,
+)
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import MissingRecordError
 from vrmpy_tune.measurement import METRICS
@@ -232,6 +237,7 @@ def _write(output: Path, target: HexagonTarget, tasks: tuple[CompiledTask, ...])
     kernels = [
         write_kernel(
             output,
+            ONLY if len(tasks) == 1 else kernel_directory(str(task.choice.workload)),
             task.kernel,
             {
                 "workload": str(task.choice.workload),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search_spaces import find_space
-from vrmpy_tune.compiler.artifact import StoredKernel, read_artifact
+from vrmpy_tune.compiler.artifact import ONLY, StoredKernel, read_artifact
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.device.protocol import Job, Limits
 from vrmpy_tune.errors import ArtifactError, DeviceError, UsageError, VerificationError
@@ -103,7 +103,7 @@ def run_artifact(
             pair = None if inputs is None else _read_inputs(inputs, workload)
             counts, outcome = _run(kernel, workload, pair, opened)
             layers.append((workload, counts))
-            results[OUTPUT if len(kernels) == 1 else kernel.object_file.parent.name] = outcome
+            results[OUTPUT if kernel.name == ONLY else kernel.name] = outcome
     if output is not None:
         _write_outputs(output, results)
     return RunReport(tuple(layers))
