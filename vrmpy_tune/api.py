@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vrmpy_tune.errors import NoValidCandidateError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.target import HexagonTarget, parse_target
 from vrmpy_tune.workload import Conv2d, Dense, parse_workload
@@ -44,7 +45,7 @@ def tune(
     """
     from vrmpy_tune.tune.run import tune as run
 
-    (result,) = run(
+    results = run(
         [_workload(workload)],
         target=_target(target),
         device=device,
@@ -56,7 +57,12 @@ def tune(
         records=records,
         events=events,
     )
-    return result
+    if not results:
+        raise NoValidCandidateError(
+            f"Tuning {workload} was interrupted before a candidate was verified. "
+            "The same call again resumes."
+        )
+    return results[0]
 
 
 def compile(
@@ -78,7 +84,7 @@ def compile(
     target:
         A target or its name.
     records:
-        Stores to look in, in order; the user's own by default.
+        Stores to look in, in order; by default the user's own, then those that ship.
     options:
         ``metric``, ``device``, ``strict``, ``exact``, ``compare_untuned`` of
         :func:`vrmpy_tune.compiler.compile_workloads`, which also lists the errors.
@@ -142,9 +148,9 @@ def _target(value: HexagonTarget | str) -> HexagonTarget:
 
 def _stores(value: Records | Sequence[Records] | None) -> list[str]:
     if value is None:
-        from vrmpy_tune.records.location import default_url
+        from vrmpy_tune.records.shipped import default_sources
 
-        return [default_url()]
+        return default_sources()
     if isinstance(value, (str, Path)):
         return [str(value)]
     return [str(one) for one in value]

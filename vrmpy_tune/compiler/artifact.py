@@ -27,6 +27,8 @@ MANIFEST: Final = "manifest.json"
 ONLY: Final = "."
 """Directory of a kernel that is the only one of its artifact."""
 SYMBOL: Final = "__tvm_ffi_main"
+FILES: Final = frozenset({"kernel.o", "kernel.s", "kernel.tir.py"})
+"""What is in the directory of each kernel."""
 MAX_MANIFEST_BYTES: Final = 16 << 20
 
 
@@ -157,9 +159,12 @@ def _read_kernel(root: Path, entry: dict[str, Any]) -> StoredKernel:
     name = str(entry["directory"])
     if name != ONLY and kernel_directory(name) != name:
         raise ArtifactError(f"{root / MANIFEST} names the directory '{name}', which is refused.")
+    if set(entry["files"]) != FILES:
+        raise ArtifactError(
+            f"{root / MANIFEST} names {', '.join(sorted(entry['files'])) or 'no files'} instead of "
+            f"{', '.join(sorted(FILES))}, which is refused."
+        )
     for file, digest in entry["files"].items():
-        if file not in ("kernel.o", "kernel.s", "kernel.tir.py"):
-            raise ArtifactError(f"{root / MANIFEST} names the file '{file}', which is refused.")
         path = root / name / file
         try:
             content = path.read_bytes()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import tvm
 
 from vrmpy_tune.device.protocol import Job, Limits, TensorSpec
-from vrmpy_tune.errors import BuildError, BuildTimeoutError, VerificationError
-from vrmpy_tune.measurement import METRICS, Measurement
+from vrmpy_tune.errors import BuildError, BuildTimeoutError, DeviceError, VerificationError
+from vrmpy_tune.measurement import METRICS, Measurement, Outcome
 from vrmpy_tune.toolchain.assembly import count_multiplies
 from vrmpy_tune.toolchain.codegen import to_object
 from vrmpy_tune.tune.candidate import code_generator
@@ -108,7 +108,7 @@ def run_kernel(
     VerificationError
         If the run fails or an output differs from the reference.
     DeviceError
-        If the device cannot run it at all.
+        If the device cannot run it at all, or is gone.
     """
     import hashlib
 
@@ -117,6 +117,8 @@ def run_kernel(
         path.write_bytes(kernel.code)
         job = Job(path, "main", kernel.inputs, (kernel.output,))
         result = device.run(job, input_sets, target, limits or Limits())
+    if result.outcome is Outcome.DEVICE_LOST:
+        raise DeviceError(f"The kernel of {verifier.workload} did not run: {result.message}")
     measured = verifier.measure(
         result,
         target=target.name,

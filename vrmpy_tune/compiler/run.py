@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 ACTIVATIONS, WEIGHTS, OUTPUT = "activations", "weights", "output"
 """Names of the arrays in ``--input`` and ``--output`` files, in plain layouts."""
+
+_UNREADABLE: Final = (
+    OSError, ValueError, TypeError, EOFError, MemoryError, BadZipFile, zlib.error,
+)  # fmt: skip
+"""What ``numpy.load`` raises for a file that is no archive, is cut short, or is a single array."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,11 @@ def _run(
             f"{kernel.object_file} was compiled in the form '{kernel.space}', which this version "
             "does not know; compile again."
         )
+    if (kernel.inputs, kernel.output) != (space.inputs(workload), space.output(workload)):
+        raise ArtifactError(
+            f"{kernel.object_file} takes other arguments than {workload} has in the form "
+            f"'{kernel.space}'; compile again."
+        )
     if pair is None:
         first = Verifier(workload).input_sets[0]
         pair = (first.activations, first.weights)
@@ -145,7 +157,7 @@ def _read_inputs(path: Path, workload: Workload) -> tuple[np.ndarray, np.ndarray
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise UsageError(f"--input {path} is not an .npz file of arrays ({error}).") from error
     wanted = {
         ACTIVATIONS: (workload.input_shape, workload.lhs),

@@ -18,6 +18,7 @@ from search_spaces import all_spaces
 from vrmpy_tune.errors import StaleRecordError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.replay import replay
+from vrmpy_tune.toolchain.codegen import provenance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +103,7 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.records, self.target, self.metrics = records, target, tuple(metrics)
+        self.toolchain = provenance()
         self.report = report if report is not None else AppliedReport()
         self.programs: dict[int, list[tuple[tvm.IRModule, str, str]]] = {}
         self._index()
@@ -127,13 +129,15 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
 
     def _best(self, module: tvm.IRModule) -> tuple[Record | None, str | None, str]:
         """Return the best record that replays on ``module``, its workload, and why."""
-        found = self._recognize(module)
-        if found is None:
+        recognized = self._recognize(module)
+        if recognized is None:
             return None, None, "No workload with records is computed by this function."
-        workload, space = found
+        workload, space = recognized
         stale = 0
         for metric in self.metrics:
-            for record in self.records.query(workload, self.target.name, metric, space):
+            found = self.records.query(workload, self.target.name, metric, space)
+            # As in every lookup: first those of the toolchain at hand, best first.
+            for record in sorted(found, key=lambda one: dict(one.toolchain) != self.toolchain):
                 try:
                     replay(module, record.trace)
                 except StaleRecordError:
