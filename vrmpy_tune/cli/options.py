@@ -88,7 +88,7 @@ def read_duration(text: str) -> float:
 
 
 def stores(given: Sequence[str] | None) -> list[str]:
-    """Return the stores to read from: those given, or the user's own."""
-    from vrmpy_tune.records import default_url
+    """Return the stores to read from: those given, or the user's own and those that ship."""
+    from vrmpy_tune.records.shipped import default_sources
 
-    return list(given) if given else [default_url()]
+    return list(given) if given else default_sources()

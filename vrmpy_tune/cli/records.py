@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,15 +115,18 @@ def verify_records(
     from vrmpy_tune.reverify import reverify
 
     rows: list[dict[str, Any]] = []
-    with _open(records) as store:
-        chosen = [_get(store, i) for i in ids] if ids else store.query(workload, target)
-        traces = [] if ids else store.imported(workload)
+    with _read([records] if records else None) as reader:
+        chosen = [_get(reader, i) for i in ids] if ids else reader.query(workload, target)
+        traces = [] if ids else reader.imported(workload)
+    with ExitStack() as stack:
+        # Only measured traces are written, and JSON Lines hold none.
+        store = stack.enter_context(_open(records)) if traces else None
         for record in chosen:
             holds, message = reverify(record, device)
             rows.append({"record": record.id, "verified": holds, "message": message})
             note(f"{record.short_id} {'holds' if holds else 'FAILS'}: {message}", as_json=as_json)
         for trace in traces:
-            if target in (None, trace.identity.target):
+            if store is not None and target in (None, trace.identity.target):
                 rows.append(_measure(store, trace, device))
                 note(f"{trace.id[:16]} imported: {rows[-1]['message']}", as_json=as_json)
     failed = sum(not row["verified"] for row in rows)
