@@ -202,5 +202,5 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
             ms.database.Workload(module),
             [record.value * SECONDS_PER_PACKET],
             self.target.tvm_target(),
-            ms.arg_info.ArgInfo.from_entry_func(module),
+            ms.arg_info.ArgInfo.from_entry_func(module, remove_preproc=False),
         )
