@@ -65,7 +65,7 @@ def link_executable(
         *objects,
         *sysroot.archives,
     ]
-    _link(command, limits, f"linking the kernel '{symbol}'")
+    _link(command, limits, f"linking the kernel '{symbol}'", output.parent)
 
 
 def link_relocatable(objects: Sequence[Path], output: Path) -> None:
@@ -82,10 +82,12 @@ def link_relocatable(objects: Sequence[Path], output: Path) -> None:
         output,
         *objects,
     ]
-    _link(command, LINK_LIMITS, "merging objects")
+    _link(command, LINK_LIMITS, "merging objects", output.parent)
 
 
-def _link(command: Sequence[str | Path], limits: ProcessLimits, purpose: str) -> None:
+def _link(
+    command: Sequence[str | Path], limits: ProcessLimits, purpose: str, directory: Path
+) -> None:
     finished = run_limited(command, limits)
     if not finished.succeeded:
-        raise compiler_failure(finished, purpose)
+        raise compiler_failure(finished, purpose, directory)

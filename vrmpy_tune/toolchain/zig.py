@@ -10,7 +10,9 @@ Assembling the printed assembly costs 0.03 s on top of 0.17 s for a typical kern
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +32,9 @@ COMPILE_LIMITS: Final = ProcessLimits(wall_s=90.0, cpu_s=30.0, memory_bytes=4 <<
 
 _TRIPLE: Final = "hexagon-unknown-linux-musl"
 _MESSAGE_LINES: Final = 6
+
+_ROOM_BYTES: Final = 16 << 20
+"""Room below which a failure is the disk's; a kernel's files take less than 1 MB a worker."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def compile_llvm_ir(
     """
     ir_file = directory / f"{name}.ll"
     assembly_file = directory / f"{name}.s"
-    ir_file.write_text(source)
+    _write(ir_file, source)
     _clang(
         ["-O3", *flags, "-w", "-S", "-x", "ir", ir_file.name, "-o", assembly_file.name],
         target,
@@ -148,7 +153,7 @@ def assemble(
     assembly_file = directory / f"{name}.s"
     object_file = directory / f"{name}.o"
     stripped = without_debug(assembly)
-    assembly_file.write_text(stripped)
+    _write(assembly_file, stripped)
     _clang(
         ["-c", "-x", "assembler", assembly_file.name, "-o", object_file.name],
         target,
@@ -188,6 +193,8 @@ def compile_c(
         target,
         limits,
         f"compiling {source.name}",
+        object_file.parent,
+        inside=False,
     )
 
 
@@ -209,17 +216,50 @@ def _clang(
     target: HexagonTarget,
     limits: ProcessLimits,
     purpose: str,
-    directory: Path | None = None,
+    directory: Path,
+    *,
+    inside: bool = True,
 ) -> None:
-    # Run in the kernel's directory, so that messages about equal kernels are equal.
+    """Run clang, whose output goes to ``directory``.
+
+    It runs inside that directory, so that messages about equal kernels are equal, unless its
+    arguments are relative to the current one.
+    """
     command = [zig_program(), "clang", *target_flags(target), *arguments]
-    finished = run_limited(command, limits, directory=directory)
+    finished = run_limited(command, limits, directory=directory if inside else None)
     if not finished.succeeded:
-        raise compiler_failure(finished, purpose)
+        raise compiler_failure(finished, purpose, directory)
 
 
-def compiler_failure(finished: Finished, purpose: str) -> BuildError:
-    """Return the error that says how a compiler or linker process failed while ``purpose``."""
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:  # writing does not say which file it was
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def compiler_failure(finished: Finished, purpose: str, directory: Path) -> BuildError:
+    """Return the error that says how a compiler or linker process failed while ``purpose``.
+
+    Parameters
+    ----------
+    directory:
+        Where its output was to go.
+
+    Raises
+    ------
+    OSError
+        If there is no room in ``directory``: no fault of what was compiled.  LLD dies of SIGBUS
+        then, without a word.
+    """
+    free = shutil.disk_usage(directory).free
+    if free < _ROOM_BYTES:
+        raise OSError(
+            errno.ENOSPC,
+            f"Only {free >> 10} KiB are left there for the compiler's files; free some space, or "
+            "name another directory with TMPDIR",
+            str(directory),
+        )
     if finished.ending in (Ending.CPU_LIMIT, Ending.WALL_LIMIT):
         return BuildTimeoutError(
             f"The compiler {finished.describe()} while {purpose}; "
