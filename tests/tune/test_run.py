@@ -30,9 +30,9 @@ from vrmpy_tune.tune.events import (
 )
 from vrmpy_tune.workload import parse_workload
 
-DENSE = "dense:m=96,n=64,k=128,lhs=u8,rhs=u8"
+DENSE = "dense:m=48,n=64,k=64,lhs=u8,rhs=u8"
 CONV = "conv2d:n=1,h=6,w=12,ci=8,co=32,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8"
-SPLIT = "dense:m=64,n=32,k=64,lhs=u8,rhs=i8"
+SPLIT = "dense:m=24,n=32,k=32,lhs=u8,rhs=i8"
 """A workload with two search spaces."""
 
 
@@ -64,9 +64,9 @@ def test_another_seed_proposes_other_candidates(fake_run: FakeRun, tmp_path: Pat
 def test_the_same_run_again_measures_nothing_and_finds_the_same(fake_run: FakeRun) -> None:
     faults = {3: Fault.CRASH, 5: Fault.WRONG_LANE}
     device = FakeDevice(oracle(parse_workload(DENSE)), faults=faults)
-    (first,) = fake_run(DENSE, device=device, trials=40)
+    (first,) = fake_run(DENSE, device=device, trials=24)
     again, pool = FakeDevice(oracle(parse_workload(DENSE))), FakePool()
-    (second,) = fake_run(DENSE, device=again, pool=pool, trials=40)
+    (second,) = fake_run(DENSE, device=again, pool=pool, trials=24)
     assert second.best == first.best
     assert second.failures == first.failures
     assert second.recalled == second.measured == first.measured
@@ -94,8 +94,9 @@ def test_spaces_searched_together_find_the_same_however_fast_each_is_measured(
             return packets_of_object(job)
 
         device = FakeDevice(oracle(workload), packets=delay, slots=2)
-        (result,) = fake_run(SPLIT, device=device, store=f"{slow}.db", trials=80)
-        found.append((result.best.trace, result.measured))
+        events: list[Event] = []
+        fake_run(SPLIT, device=device, store=f"{slow}.db", trials=52, events=events)
+        found.append({event.record for event in measured(events)})
     assert found[0] == found[1]
 
 
