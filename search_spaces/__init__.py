@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import tvm
 
-    from search_spaces.geometry import Workload
     from search_spaces.space import Space
     from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.workload import Workload
 
 MODULES: Final = ("dense", "conv2d")
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from search_spaces.program import Form
-from search_spaces.space import Space
+from search_spaces.contraction import ContractionSpace
+from search_spaces.program import FORMS
 
-SPACES: Final = (
-    Space("conv2d", Form.SCALAR, 1, "unsigned weights in vectors, activations as scalar words"),
-    Space("conv2d", Form.OFFSET, 1, "signed weights + 128 in vectors, window sums taken off"),
-    Space("conv2d", Form.SPLAT, 1, "activations copied to all lanes, vector by vector"),
+SPACES: Final = tuple(
+    ContractionSpace("conv2d", 1, description, form) for form, description in FORMS.items()
 )

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from search_spaces.program import Form
-from search_spaces.space import Space
+from search_spaces.contraction import ContractionSpace
+from search_spaces.program import FORMS
 
-SPACES: Final = (
-    Space("dense", Form.SCALAR, 1, "unsigned weights in vectors, activations as scalar words"),
-    Space(
-        "dense", Form.OFFSET, 1, "signed weights + 128 in vectors, sums of activations taken off"
-    ),
-    Space("dense", Form.SPLAT, 1, "activations copied to all lanes, vector by vector"),
+SPACES: Final = tuple(
+    ContractionSpace("dense", 1, description, form) for form, description in FORMS.items()
 )

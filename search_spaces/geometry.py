@@ -7,14 +7,11 @@ convolution with stride 1: both are described to the program generator as the sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vrmpy_tune.layout import round_up
 from vrmpy_tune.target import LANES, REDUCE
-from vrmpy_tune.workload import NUMPY_TYPES, Conv2d, Dense, Pair
-
-if TYPE_CHECKING:
-    Workload = Dense | Conv2d
+from vrmpy_tune.workload import NUMPY_TYPES, Contraction, Conv2d, Dense, Pair
 
 MAX_TILE: Final = 15
 """Most pixels in one row of a register tile: 32 registers less one for weights, halved."""
@@ -104,7 +101,7 @@ class Geometry:
         return self.outputs % LANES != 0 or self.channels_first
 
 
-def geometry(workload: Workload, *, flatten: bool = True) -> Geometry:
+def geometry(workload: Contraction, *, flatten: bool = True) -> Geometry:
     """Return the geometry of a workload.
 
     Parameters
@@ -112,7 +109,8 @@ def geometry(workload: Workload, *, flatten: bool = True) -> Geometry:
     flatten:
         Whether to join the pixels of a 1x1 convolution with stride 1 into one row.
     """
-    types = {"lhs": NUMPY_TYPES[workload.lhs], "rhs": NUMPY_TYPES[workload.rhs]}
+    lhs, rhs = workload.types
+    types = {"lhs": NUMPY_TYPES[lhs], "rhs": NUMPY_TYPES[rhs]}
     unit: Pair = (1, 1)
     no_pad = (0, 0, 0, 0)
     if isinstance(workload, Dense):
@@ -120,6 +118,7 @@ def geometry(workload: Workload, *, flatten: bool = True) -> Geometry:
             1, 1, workload.m, 1, workload.m, 1, workload.k, workload.n,
             unit, unit, unit, no_pad, True, False, **types,
         )  # fmt: skip
+    assert isinstance(workload, Conv2d)
     height, width = workload.output_size
     padded_height, padded_width = workload.padded_size
     kernel = (workload.kh, workload.kw)

@@ -14,7 +14,7 @@ output.  Its blocks, in order, where the geometry needs them:
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import tvm
 from tvm.script.ir_builder import IRBuilder
@@ -26,7 +26,8 @@ from vrmpy_tune.layout import WEIGHT_OFFSET, packed_shape
 from vrmpy_tune.target import LANES, REDUCE
 
 if TYPE_CHECKING:
-    from search_spaces.geometry import Geometry, Workload
+    from search_spaces.geometry import Geometry
+    from vrmpy_tune.workload import Contraction
 
 
 class Form(enum.StrEnum):
@@ -40,8 +41,16 @@ class Form(enum.StrEnum):
     """Activations copied to all lanes, vector by vector: any signs, one vrmpy a packet on v68."""
 
 
+FORMS: Final = {
+    Form.SCALAR: "unsigned weights in vectors, activations as scalar words",
+    Form.OFFSET: "signed weights + 128 in vectors, sums of activations taken off",
+    Form.SPLAT: "activations copied to all lanes, vector by vector",
+}
+"""What each form is, in one line."""
+
+
 def build_program(
-    workload: Workload, geometry: Geometry, form: Form, *, packed: bool = True
+    workload: Contraction, geometry: Geometry, form: Form, *, packed: bool = True
 ) -> tvm.IRModule:
     """Return the unscheduled program.
 
@@ -55,7 +64,7 @@ def build_program(
 
 
 class _Program:
-    def __init__(self, workload: Workload, geometry: Geometry, form: Form) -> None:
+    def __init__(self, workload: Contraction, geometry: Geometry, form: Form) -> None:
         self.workload, self.geometry, self.form = workload, geometry, form
         self.weight_type = "uint8" if form is Form.OFFSET else geometry.rhs
         kernel_height, kernel_width = geometry.kernel

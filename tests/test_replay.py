@@ -91,7 +91,7 @@ def test_a_program_on_plain_weights_computes_the_same(text: str, space: str) -> 
         TensorSpec(workload.weight_shape, NUMPY_TYPES[workload.rhs]),
     )
     job = Job(compiled(plain.mod).object_file, "main", inputs, (sample.space.output(workload),))
-    sets = tuple((one.activations, one.weights) for one in verifier.input_sets)
+    sets = tuple((one.operands[0], one.operands[1]) for one in verifier.input_sets)
     result = qemu().run(job, sets, V68, Limits())
     assert verifier.difference(result) is None, result.message
 

@@ -10,8 +10,9 @@ import pytest
 
 from vrmpy_tune.device.protocol import RunResult
 from vrmpy_tune.measurement import QEMU_CRITICAL, QEMU_PACKETS, Counts, Measurement, Outcome
-from vrmpy_tune.verification import EXTREMES, Verifier, slowest
+from vrmpy_tune.verification import Verifier, slowest
 from vrmpy_tune.workload import NUMPY_TYPES, Conv2d, Dense
+from vrmpy_tune.workload.inputs import EXTREMES
 
 MUTANTS: Final = 1000
 WORKLOADS: Final = (
@@ -56,25 +57,25 @@ def test_the_right_outputs_become_a_measurement(workload: Dense | Conv2d) -> Non
 def test_inputs_have_the_workloads_shapes_and_reach_its_extremes(workload: Dense | Conv2d) -> None:
     sets = {one.name: one for one in Verifier(workload).input_sets}
     for one in sets.values():
-        assert one.activations.shape == workload.input_shape
-        assert one.weights.shape == workload.weight_shape
-        assert one.activations.dtype == NUMPY_TYPES[workload.lhs]
-        assert one.weights.dtype == NUMPY_TYPES[workload.rhs]
+        assert one.operands[0].shape == workload.input_shape
+        assert one.operands[1].shape == workload.weight_shape
+        assert one.operands[0].dtype == NUMPY_TYPES[workload.lhs]
+        assert one.operands[1].dtype == NUMPY_TYPES[workload.rhs]
         np.testing.assert_array_equal(
-            one.expected, workload.reference(one.activations, one.weights)
+            one.expected, workload.reference(one.operands[0], one.operands[1])
         )
-    assert set(np.unique(sets["extremes"].activations)) <= set(EXTREMES[workload.lhs])
-    assert set(np.unique(sets["extremes"].weights)) <= set(EXTREMES[workload.rhs])
+    assert set(np.unique(sets["extremes"].operands[0])) <= set(EXTREMES[workload.lhs])
+    assert set(np.unique(sets["extremes"].operands[1])) <= set(EXTREMES[workload.rhs])
     worst = {"u8": 255, "i8": -128}
-    assert set(np.unique(sets["largest"].activations)) == {worst[workload.lhs]}
-    assert set(np.unique(sets["largest"].weights)) == {worst[workload.rhs]}
+    assert set(np.unique(sets["largest"].operands[0])) == {worst[workload.lhs]}
+    assert set(np.unique(sets["largest"].operands[1])) == {worst[workload.rhs]}
 
 
 def test_every_machine_verifies_on_the_same_inputs() -> None:
     first, second = (Verifier(WORKLOADS[0]).input_sets for _ in range(2))
     for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one.activations, other.activations)
-        np.testing.assert_array_equal(one.weights, other.weights)
+        np.testing.assert_array_equal(one.operands[0], other.operands[0])
+        np.testing.assert_array_equal(one.operands[1], other.operands[1])
 
 
 def changed_lane(output: np.ndarray, rng: np.random.Generator) -> None:
@@ -134,7 +135,7 @@ def test_a_kernel_that_saturates_its_pairs_of_products_is_found(workload: Dense)
     verifier = Verifier(workload)
     outputs = []
     for one in verifier.input_sets:
-        lhs, rhs = one.activations.astype(np.int64), one.weights.astype(np.int64)
+        lhs, rhs = one.operands[0].astype(np.int64), one.operands[1].astype(np.int64)
         products = np.einsum("mk,nk->mnk", lhs, rhs)
         products = np.pad(products, ((0, 0), (0, 0), (0, products.shape[-1] % 2)))
         pairs = products.reshape(*products.shape[:2], -1, 2).sum(-1).clip(-(1 << 15), (1 << 15) - 1)
@@ -149,8 +150,8 @@ def test_a_kernel_that_takes_a_sign_for_the_other_is_found(lhs: str, rhs: str) -
     for wrong in ("lhs", "rhs"):
         outputs = [
             verifier.workload.reference(
-                one.activations.view(other[lhs]) if wrong == "lhs" else one.activations,
-                one.weights.view(other[rhs]) if wrong == "rhs" else one.weights,
+                one.operands[0].view(other[lhs]) if wrong == "lhs" else one.operands[0],
+                one.operands[1].view(other[rhs]) if wrong == "rhs" else one.operands[1],
             )
             for one in verifier.input_sets
         ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vrmpy_tune.errors import NoValidCandidateError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.target import HexagonTarget, parse_target
-from vrmpy_tune.workload import Conv2d, Dense, parse_workload
+from vrmpy_tune.workload import Workload, parse_workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ Records = str | Path
 
 
 def tune(
-    workload: Dense | Conv2d | str,
+    workload: Workload | str,
     *,
     target: HexagonTarget | str = "hexagon-v68",
     device: str = "qemu",
@@ -66,7 +66,7 @@ def tune(
 
 
 def compile(
-    workloads: Dense | Conv2d | str | Sequence[Dense | Conv2d | str],
+    workloads: Workload | str | Sequence[Workload | str],
     *,
     output: Path | str,
     target: HexagonTarget | str = "hexagon-v68",
@@ -91,7 +91,7 @@ def compile(
     """
     from vrmpy_tune.compiler import compile_workloads
 
-    one = isinstance(workloads, (Dense, Conv2d, str))
+    one = isinstance(workloads, (Workload, str))
     chosen = [workloads] if one else list(workloads)  # type: ignore[arg-type]
     return compile_workloads(
         [_workload(workload) for workload in chosen],  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def applied(
             yield report
 
 
-def _workload(value: Dense | Conv2d | str) -> Dense | Conv2d:
+def _workload(value: Workload | str) -> Workload:
     return parse_workload(value) if isinstance(value, str) else value
 
 

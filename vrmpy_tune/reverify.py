@@ -91,8 +91,7 @@ def _measure(identity: Identity, device: str) -> tuple[Measurement, str]:
         kernel = build_kernel(
             schedule.mod, space.inputs(workload), space.output(workload), target, pool
         )
-        inputs = tuple(
-            (one.activations, space.pack(workload, one.weights)) for one in verifier.input_sets
+        measured = run_kernel(
+            kernel, verifier.arguments(space), verifier, opened, target, metric=identity.metric
         )
-        measured = run_kernel(kernel, inputs, verifier, opened, target, metric=identity.metric)
     return measured, structural_hash

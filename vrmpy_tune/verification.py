@@ -12,23 +12,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from vrmpy_tune.measurement import Counts, Measurement, Outcome
-from vrmpy_tune.workload import NUMPY_TYPES
+from vrmpy_tune.workload.inputs import INPUT_SETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from search_spaces.geometry import Workload
+    from search_spaces.space import Space
     from vrmpy_tune.device.protocol import RunResult
+    from vrmpy_tune.workload import Workload
 
 SEED: Final = 20_240_611
 """Seed of the random inputs: every run of every machine verifies on the same ones."""
-
-EXTREMES: Final = {"u8": (0, 1, 127, 128, 254, 255), "i8": (-128, -127, -1, 0, 1, 127)}
-"""Values at which sign, offset and saturation errors show."""
-
-
-INPUT_SETS: Final = ("random", "extremes", "largest")
-"""Names of the input sets."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +30,15 @@ class InputSet:
     Attributes
     ----------
     name:
-        How the values were made.
-    activations, weights:
-        Plain inputs.
+        How the values were made: one of :data:`~vrmpy_tune.workload.inputs.INPUT_SETS`.
+    operands:
+        Plain inputs, as :attr:`vrmpy_tune.workload.Workload.operands` says.
     expected:
-        The exact int32 output.
+        The exact output.
     """
 
     name: str
-    activations: np.ndarray
-    weights: np.ndarray
+    operands: tuple[np.ndarray, ...]
     expected: np.ndarray
 
 
@@ -64,39 +55,25 @@ class Verifier:
 
     def __init__(self, workload: Workload, names: tuple[str, ...] = INPUT_SETS) -> None:
         self.workload, self._names = workload, names
+        self._arguments: dict[str, tuple[tuple[np.ndarray, ...], ...]] = {}
 
     @cached_property
     def input_sets(self) -> tuple[InputSet, ...]:
-        """The inputs on which every candidate is verified.
+        """The inputs on which every candidate is verified."""
+        sets = []
+        for index, name in enumerate(INPUT_SETS):
+            if name in self._names:
+                operands = self.workload.draw(name, np.random.default_rng((SEED, index)))
+                sets.append(InputSet(name, operands, self.workload.reference(*operands)))
+        return tuple(sets)
 
-        ``random``, ``extremes`` (drawn from :data:`EXTREMES`), and ``largest``: all elements
-        equal and of the largest magnitude.
-        """
-        generator = np.random.default_rng(SEED)
-        lhs, rhs = self.workload.lhs, self.workload.rhs
-
-        def draw(kind: str, shape: tuple[int, ...]) -> np.ndarray:
-            low, high = (0, 256) if kind == "u8" else (-128, 128)
-            return generator.integers(low, high, shape).astype(NUMPY_TYPES[kind])
-
-        def extreme(kind: str, shape: tuple[int, ...]) -> np.ndarray:
-            return generator.choice(EXTREMES[kind], shape).astype(NUMPY_TYPES[kind])
-
-        def largest(kind: str, shape: tuple[int, ...]) -> np.ndarray:
-            return np.full(shape, EXTREMES[kind][0 if kind == "i8" else -1], NUMPY_TYPES[kind])
-
-        makers: dict[str, Callable[[str, tuple[int, ...]], np.ndarray]] = dict(
-            zip(INPUT_SETS, (draw, extreme, largest), strict=True)
-        )
-        return tuple(
-            self._input_set(name, make(lhs, self.workload.input_shape),
-                            make(rhs, self.workload.weight_shape))
-            for name, make in makers.items()
-            if name in self._names
-        )  # fmt: skip
-
-    def _input_set(self, name: str, activations: np.ndarray, weights: np.ndarray) -> InputSet:
-        return InputSet(name, activations, weights, self.workload.reference(activations, weights))
+    def arguments(self, space: Space) -> tuple[tuple[np.ndarray, ...], ...]:
+        """Return for each input set the arguments of a kernel of ``space``."""
+        if space.name not in self._arguments:
+            self._arguments[space.name] = tuple(
+                space.arguments(self.workload, one.operands) for one in self.input_sets
+            )
+        return self._arguments[space.name]
 
     def difference(self, result: RunResult) -> str | None:
         """Compare a run's outputs with the references bit for bit.

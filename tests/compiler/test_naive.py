@@ -36,7 +36,7 @@ def test_plain_loops_are_exact_on_every_input_set(text: str, pool: CodegenPool) 
     verifier = Verifier(workload)
     output = TensorSpec(workload.output_shape, "int32")
     kernel = build_kernel(naive_module(workload), naive_inputs(workload), output, V68, pool)
-    inputs = tuple((one.activations, one.weights) for one in verifier.input_sets)
+    inputs = tuple((one.operands[0], one.operands[1]) for one in verifier.input_sets)
     measurement = run_kernel(kernel, inputs, verifier, qemu(), V68)
     assert measurement.value > workload.macs / 256
     assert measurement.inputs == ("random", "extremes", "largest")

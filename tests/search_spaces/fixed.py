@@ -13,9 +13,9 @@ from vrmpy_tune.records.record import canonical_trace
 from vrmpy_tune.replay import replay, trace_json
 
 if TYPE_CHECKING:
-    from search_spaces.geometry import Workload
     from search_spaces.space import Space
     from search_spaces.tiling import Sketch
+    from vrmpy_tune.workload import Workload
 
 
 def with_decisions(schedule: Schedule, *decisions: Any) -> str:

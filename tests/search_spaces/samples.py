@@ -16,8 +16,8 @@ from tests.toolchain.generated import V68
 from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
-    from search_spaces.geometry import Workload
     from search_spaces.space import Space
+    from vrmpy_tune.workload import Workload
 
 DENSE: Final = (
     "dense:m=1,n=1,k=1,lhs=u8,rhs=u8",

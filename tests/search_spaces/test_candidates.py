@@ -30,7 +30,7 @@ def run(sample: Sample) -> RunResult:
     workload, space = sample.workload, sample.space
     job = Job(made.object_file, "main", space.inputs(workload), (space.output(workload),))
     inputs = verifier(str(workload)).input_sets
-    sets = tuple((one.activations, space.pack(workload, one.weights)) for one in inputs)
+    sets = tuple(space.arguments(workload, one.operands) for one in inputs)
     return qemu().run(job, sets, V68, Limits())
 
 

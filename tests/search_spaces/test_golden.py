@@ -48,7 +48,7 @@ def packets_of(chosen: Decisions) -> int:
     assert SPACE is not None
     job = Job(code(chosen).object_file, "main", SPACE.inputs(DENSE), (SPACE.output(DENSE),))
     verifier = Verifier(DENSE)
-    sets = tuple((one.activations, SPACE.pack(DENSE, one.weights)) for one in verifier.input_sets)
+    sets = verifier.arguments(SPACE)
     result = qemu().run(job, sets, V68, Limits())
     assert verifier.difference(result) is None
     return result.counts[0].packets_total

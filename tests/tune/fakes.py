@@ -18,7 +18,7 @@ from vrmpy_tune.toolchain.zig import Compiled
 from vrmpy_tune.verification import Verifier
 
 if TYPE_CHECKING:
-    from search_spaces.geometry import Workload
+    from vrmpy_tune.workload import Workload
 
 
 class FakePool:
@@ -55,7 +55,7 @@ def fake_object(
 def oracle(*workloads: Workload) -> Compute:
     """Return what computes the right outputs of these workloads on the verifier's inputs."""
     known = {
-        (one.expected.shape, one.activations.tobytes()): one.expected
+        (one.expected.shape, one.operands[0].tobytes()): one.expected
         for workload in workloads
         for one in Verifier(workload).input_sets
     }

@@ -53,7 +53,7 @@ def model(answer: Any, warnings: list[str]) -> Any:
     space = find_space("dense.scalar/1")
     assert space is not None
     table = TaskTable()
-    table.add("task", geometry(WORKLOAD), space.form)
+    table.add("task", WORKLOAD, space)
     return GuardedModel(table, 0, warnings.append, Scripted(answer))._inst
 
 

@@ -203,5 +203,5 @@ def test_no_file_is_left_behind(
 
 def test_the_oracle_of_these_tests_is_right() -> None:
     inputs = VERIFIER.input_sets[0]
-    wanted = inputs.activations.astype(np.int32) @ inputs.weights.astype(np.int32).T
+    wanted = inputs.operands[0].astype(np.int32) @ inputs.operands[1].astype(np.int32).T
     np.testing.assert_array_equal(inputs.expected, wanted)

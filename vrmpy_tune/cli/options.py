@@ -9,7 +9,7 @@ import typer
 
 from vrmpy_tune.errors import UsageError
 from vrmpy_tune.measurement import METRICS
-from vrmpy_tune.workload import Conv2d, Dense, parse_workload
+from vrmpy_tune.workload import Workload, parse_workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?", re.ASCII)
 _SECONDS: Final = {None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def read_workloads(texts: Sequence[str]) -> list[Dense | Conv2d]:
+def read_workloads(texts: Sequence[str]) -> list[Workload]:
     """Parse the WORKLOAD arguments; of equal ones, the first is kept.
 
     Raises

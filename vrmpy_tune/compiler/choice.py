@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from search_spaces import find_space, spaces_for
-from search_spaces.decisions import Decisions
 from vrmpy_tune.errors import StaleRecordError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.records.lookup import Lookup, lookup
@@ -16,11 +15,11 @@ from vrmpy_tune.toolchain.codegen import provenance
 if TYPE_CHECKING:
     from tvm.s_tir import Schedule
 
-    from search_spaces.geometry import Workload
     from search_spaces.space import Space
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.records.store import RecordReader
     from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.workload import Workload
 
 FIXED_SAMPLES: Final = 16
 """Samples drawn from each design space for the fixed rule."""
@@ -112,11 +111,10 @@ def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Sc
 
     best: tuple[float, Space, Schedule] | None = None
     for space in spaces_for(workload, target):
-        view = space.geometry(workload)
         generate = space.generator(workload, target)
         for sample in range(FIXED_SAMPLES):
             for schedule in generate(Schedule(space.module(workload), seed=sample + 1)):
-                cost = Decisions.of(schedule.trace).estimate(view, space.form)
+                cost = space.estimate(workload, schedule.trace)
                 if best is None or cost < best[0]:
                     best = (cost, space, schedule)
     assert best is not None  # every workload has a space

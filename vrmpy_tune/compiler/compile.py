@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from search_spaces.geometry import Workload
     from vrmpy_tune.compiler.choice import Choice
     from vrmpy_tune.compiler.kernel import Kernel
     from vrmpy_tune.device.protocol import Device
     from vrmpy_tune.measurement import Measurement
     from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.workload import Workload
 
 STATUS: Final = {
     Status.APPLIED: "applied",
@@ -207,10 +207,8 @@ def _compile(
     if device is None:
         return CompiledTask(choice, kernel, None, None)
     verifier = Verifier(workload)
-    inputs = tuple(
-        (one.activations, space.pack(workload, one.weights)) for one in verifier.input_sets
-    )
-    measurement = run_kernel(kernel, inputs, verifier, device, target, metric=metric)
+    arguments = verifier.arguments(space)
+    measurement = run_kernel(kernel, arguments, verifier, device, target, metric=metric)
     untuned = _untuned(workload, target, pool, device, metric) if compare_untuned else None
     return CompiledTask(choice, kernel, measurement, untuned)
 
@@ -220,15 +218,14 @@ def _untuned(
 ) -> int:
     """Return the packets of the unscheduled program; one input set, for it takes seconds."""
     from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
-    from vrmpy_tune.compiler.naive import naive_inputs, naive_module
-    from vrmpy_tune.device.protocol import TensorSpec
+    from vrmpy_tune.compiler.naive import naive_inputs, naive_module, naive_output
     from vrmpy_tune.verification import Verifier
 
     verifier = Verifier(workload, ("random",))
-    output = TensorSpec(workload.output_shape, "int32")
-    kernel = build_kernel(naive_module(workload), naive_inputs(workload), output, target, pool)
-    inputs = tuple((one.activations, one.weights) for one in verifier.input_sets)
-    return run_kernel(kernel, inputs, verifier, device, target, metric=metric).value
+    inputs, output = naive_inputs(workload), naive_output(workload)
+    kernel = build_kernel(naive_module(workload), inputs, output, target, pool)
+    arguments = tuple(one.operands for one in verifier.input_sets)
+    return run_kernel(kernel, arguments, verifier, device, target, metric=metric).value
 
 
 def _write(output: Path, target: HexagonTarget, tasks: tuple[CompiledTask, ...]) -> None:

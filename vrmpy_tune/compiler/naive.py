@@ -13,31 +13,33 @@ from vrmpy_tune.target import VECTOR_BYTES
 from vrmpy_tune.workload import NUMPY_TYPES, Conv2d, Dense
 
 if TYPE_CHECKING:
-    from search_spaces.geometry import Workload
+    from vrmpy_tune.workload import Workload
 
 
 def naive_module(workload: Workload) -> tvm.IRModule:
-    """Return plain loops over plain activations and weights, for LLVM to do its best with."""
-    lhs, rhs = NUMPY_TYPES[workload.lhs], NUMPY_TYPES[workload.rhs]
+    """Return plain loops over plain operands, for LLVM to do its best with."""
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         T.func_attr({"global_symbol": "main", "tirx.noalias": True})
-        activations = T.arg("A", T.buffer(workload.input_shape, lhs, align=VECTOR_BYTES))
-        weights = T.arg("W", T.buffer(workload.weight_shape, rhs, align=VECTOR_BYTES))
-        output = T.arg("C", T.buffer(workload.output_shape, "int32", align=VECTOR_BYTES))
+        operands = [
+            T.arg(one.name, T.buffer(one.shape, one.numpy_type, align=VECTOR_BYTES))
+            for one in (*workload.operands, workload.output)
+        ]
         if isinstance(workload, Dense):
-            _dense(workload, activations, weights, output)
-        else:
-            _conv2d(workload, activations, weights, output)
+            _dense(workload, *operands)
+        elif isinstance(workload, Conv2d):
+            _conv2d(workload, *operands)
     return tvm.IRModule({"main": builder.get()})
 
 
-def naive_inputs(workload: Workload) -> tuple[TensorSpec, TensorSpec]:
+def naive_inputs(workload: Workload) -> tuple[TensorSpec, ...]:
     """Return the specifications of the program's inputs."""
-    return (
-        TensorSpec(workload.input_shape, NUMPY_TYPES[workload.lhs]),
-        TensorSpec(workload.weight_shape, NUMPY_TYPES[workload.rhs]),
-    )
+    return tuple(TensorSpec(one.shape, one.numpy_type) for one in workload.operands)
+
+
+def naive_output(workload: Workload) -> TensorSpec:
+    """Return the specification of the program's output."""
+    return TensorSpec(workload.output.shape, workload.output.numpy_type)
 
 
 def _dense(workload: Dense, activations: Any, weights: Any, output: Any) -> None:

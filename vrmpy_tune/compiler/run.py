@@ -18,15 +18,16 @@ from vrmpy_tune.measurement import Counts, Outcome
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import parse_workload
+from vrmpy_tune.workload.inputs import INPUT_SETS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from search_spaces.geometry import Workload
     from vrmpy_tune.device.protocol import Device
+    from vrmpy_tune.workload import Workload
 
-ACTIVATIONS, WEIGHTS, OUTPUT = "activations", "weights", "output"
-"""Names of the arrays in ``--input`` and ``--output`` files, in plain layouts."""
+OUTPUT: Final = "output"
+"""Name of the array in ``--output`` files; those in ``--input`` are named as the operands."""
 
 _UNREADABLE: Final = (
     OSError, ValueError, TypeError, EOFError, MemoryError, BadZipFile, zlib.error,
@@ -80,8 +81,8 @@ def run_artifact(
     directory:
         What :func:`~vrmpy_tune.compiler.compile_workloads` wrote.
     inputs:
-        An ``.npz`` file with ``activations`` and ``weights`` in plain layouts, for an artifact of
-        one kernel; the verifier's inputs by default.
+        An ``.npz`` file with the workload's operands by name (``activations``, ``weights``, ...) in
+        plain layouts, for an artifact of one kernel; the verifier's inputs by default.
     output:
         ``.npz`` file that gets ``output`` (one kernel), or an array for each kernel.
     device:
@@ -107,8 +108,8 @@ def run_artifact(
     with open_device(device) as opened:
         for kernel in kernels:
             workload = parse_workload(kernel.workload)
-            pair = None if inputs is None else _read_inputs(inputs, workload)
-            counts, outcome = _run(kernel, workload, pair, opened)
+            operands = None if inputs is None else _read_inputs(inputs, workload)
+            counts, outcome = _run(kernel, workload, operands, opened)
             layers.append((workload, counts))
             results[OUTPUT if kernel.name == ONLY else kernel.name] = outcome
     if output is not None:
@@ -119,7 +120,7 @@ def run_artifact(
 def _run(
     kernel: StoredKernel,
     workload: Workload,
-    pair: tuple[np.ndarray, np.ndarray] | None,
+    operands: tuple[np.ndarray, ...] | None,
     device: Device,
 ) -> tuple[Counts, np.ndarray]:
     space = find_space(kernel.space)
@@ -133,12 +134,11 @@ def _run(
             f"{kernel.object_file} takes other arguments than {workload} has in the form "
             f"'{kernel.space}'; compile again."
         )
-    if pair is None:
-        first = Verifier(workload).input_sets[0]
-        pair = (first.activations, first.weights)
-    expected = workload.reference(*pair)
+    if operands is None:
+        operands = Verifier(workload, INPUT_SETS[:1]).input_sets[0].operands
+    expected = workload.reference(*operands)
     job = Job(kernel.object_file, "main", kernel.inputs, (kernel.output,))
-    arguments = ((pair[0], space.pack(workload, pair[1])),)
+    arguments = (space.arguments(workload, operands),)
     result = device.run(job, arguments, parse_target(kernel.target), Limits())
     if result.outcome is Outcome.DEVICE_LOST:
         raise DeviceError(result.message)
@@ -153,30 +153,25 @@ def _run(
     return result.counts[0], actual
 
 
-def _read_inputs(path: Path, workload: Workload) -> tuple[np.ndarray, np.ndarray]:
+def _read_inputs(path: Path, workload: Workload) -> tuple[np.ndarray, ...]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:
         raise UsageError(f"--input {path} is not an .npz file of arrays ({error}).") from error
-    wanted = {
-        ACTIVATIONS: (workload.input_shape, workload.lhs),
-        WEIGHTS: (workload.weight_shape, workload.rhs),
-    }
-    for name, (shape, kind) in wanted.items():
-        array = arrays.get(name)
-        dtype = {"u8": "uint8", "i8": "int8"}[kind]
+    for operand in workload.operands:
+        array = arrays.get(operand.name)
         if array is None:
+            needed = ", ".join(one.name for one in workload.operands)
             raise UsageError(
-                f"--input {path} has no array '{name}'; {workload} needs "
-                f"{ACTIVATIONS} and {WEIGHTS}."
+                f"--input {path} has no array '{operand.name}'; {workload} needs {needed}."
             )
-        if array.shape != shape or array.dtype != dtype:
+        if array.shape != operand.shape or array.dtype != operand.numpy_type:
             raise UsageError(
-                f"--input {path}: '{name}' is {array.dtype}{list(array.shape)}, but {workload} "
-                f"needs {dtype}{list(shape)}."
+                f"--input {path}: '{operand.name}' is {array.dtype}{list(array.shape)}, but "
+                f"{workload} needs {operand.numpy_type}{list(operand.shape)}."
             )
-    return arrays[ACTIVATIONS], arrays[WEIGHTS]
+    return tuple(arrays[operand.name] for operand in workload.operands)
 
 
 def _write_outputs(path: Path, results: dict[str, np.ndarray]) -> None:

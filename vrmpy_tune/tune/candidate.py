@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import tvm
     from tvm.s_tir import Schedule
 
-    from search_spaces.geometry import Workload
     from search_spaces.space import Space
+    from vrmpy_tune.workload import Workload
 
 
 @dataclass(frozen=True)

@@ -14,33 +14,37 @@ import tvm
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from search_spaces.decisions import Decisions
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from search_spaces.geometry import Geometry
-    from search_spaces.program import Form
+    from search_spaces.space import Space
+    from vrmpy_tune.workload import Workload
 
 WARMUP: Final = 16
 """Measurements before the learned model replaces the prior."""
 
+FEATURES: Final = 32
+"""Features of a candidate; spaces with fewer leave zeros before the last, the estimate."""
+
 
 class TaskTable:
-    """Which geometry and form each tuning task is about, by the name of the task."""
+    """Which workload and space each tuning task is about, by the name of the task."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, tuple[Geometry, Form]] = {}
+        self._tasks: dict[str, tuple[Workload, Space]] = {}
 
-    def add(self, name: str, geometry: Geometry, form: Form) -> None:
+    def add(self, name: str, workload: Workload, space: Space) -> None:
         """Register a task."""
-        self._tasks[name] = (geometry, form)
+        self._tasks[name] = (workload, space)
 
     def features(self, context: Any, candidates: list[Any]) -> np.ndarray:
         """Return one row of features for each candidate, float32."""
-        geometry, form = self._tasks[str(context.task_name)]
-        rows = [Decisions.of(one.sch.trace).numbers(geometry, form) for one in candidates]
-        return np.asarray(rows, np.float32)
+        workload, space = self._tasks[str(context.task_name)]
+        rows = np.zeros((len(candidates), FEATURES), np.float32)
+        for row, one in zip(rows, candidates, strict=True):
+            *choices, estimate = space.features(workload, one.sch.trace)
+            row[: len(choices)], row[-1] = choices, estimate
+        return rows
 
 
 @derived_object

@@ -100,7 +100,7 @@ class Engine:
             self._deadline = time.monotonic() + time_s
         table = TaskTable()
         for task in self.tasks:
-            table.add(task.name, task.geometry, task.space.form)
+            table.add(task.name, task.workload, task.space)
         with _without_builtin_intrinsics():
             contexts = [self._context(task) for task in self.tasks]
         model = GuardedModel(table, self.seed, lambda text: self._emit(Warned(text)))

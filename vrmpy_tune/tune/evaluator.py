@@ -18,8 +18,6 @@ from vrmpy_tune.toolchain.assembly import count_multiplies
 from vrmpy_tune.toolchain.codegen import provenance, to_object
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from vrmpy_tune.device.protocol import Device
     from vrmpy_tune.records.store import Store
     from vrmpy_tune.target import HexagonTarget
@@ -168,9 +166,7 @@ class Evaluator:
     ) -> _Run:
         workload, space = candidate.workload, candidate.space
         job = Job(compiled.object_file, "main", space.inputs(workload), (space.output(workload),))
-        inputs: tuple[tuple[np.ndarray, ...], ...] = tuple(
-            (one.activations, space.pack(workload, one.weights)) for one in verifier.input_sets
-        )
+        inputs = verifier.arguments(space)
         result = self._device.run(job, inputs, self._target, Limits(packets=packets))
         if result.outcome is not Outcome.OK:
             return _Run(result.outcome, None, result.message, artifact, result.retryable)

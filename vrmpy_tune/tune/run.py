@@ -23,12 +23,12 @@ from vrmpy_tune.verification import Verifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from search_spaces.geometry import Workload
     from vrmpy_tune.device.protocol import Device
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.records.store import Store
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.events import Event
+    from vrmpy_tune.workload import Workload
 
 
 @dataclass(frozen=True)

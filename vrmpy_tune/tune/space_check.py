@@ -24,9 +24,9 @@ from vrmpy_tune.workload import parse_workload
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from search_spaces.geometry import Workload
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.candidate import Candidate
+    from vrmpy_tune.workload import Workload
 
 WORKLOADS: Final = (
     "dense:m=128,n=96,k=64,lhs=u8,rhs=u8",

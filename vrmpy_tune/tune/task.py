@@ -14,9 +14,9 @@ from vrmpy_tune.verification import Verifier
 if TYPE_CHECKING:
     import tvm
 
-    from search_spaces.geometry import Geometry, Workload
     from search_spaces.space import Space
     from vrmpy_tune.records.record import Record
+    from vrmpy_tune.workload import Workload
 
 HOPELESS: int = 4
 """A candidate is cut once it has used this many times the packets of the best one."""
@@ -54,11 +54,6 @@ class Task:
     def name(self) -> str:
         """Unique name within a run."""
         return f"{self.workload} {self.space.name}"
-
-    @cached_property
-    def geometry(self) -> Geometry:
-        """The loop nest behind the workload."""
-        return self.space.geometry(self.workload)
 
     @cached_property
     def module(self) -> tvm.IRModule:

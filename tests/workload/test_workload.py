@@ -126,7 +126,7 @@ REFUSED = {
     DENSE.replace("rhs=u8", "rhs=i32"): "rhs=i32 is not a data type",
     DENSE.replace("m=128", "m=1048576"): r"the output of shape \(1048576, 768\) takes \d+ bytes",
     "dense:m=1,n=1048576,k=4096": "the weights of shape",
-    "dense:m=1048576,n=1,k=4096": "the input of shape",
+    "dense:m=1048576,n=1,k=4096": "the activations of shape",
     CONV2D.replace("ci=64", "ci=0"): "ci=0 is out of range",
     CONV2D.replace("kh=3", "kh=59"): "reaches over 59 x 3 pixels, more than the padded input of 58",
     CONV2D + ",dilation=1x30": "reaches over 3 x 61 pixels",
@@ -138,7 +138,7 @@ REFUSED = {
     CONV2D.replace("pad=1", "pad=1x1x1"): "pad takes one, two or four numbers, not 3",
     CONV2D + ",dilation=0": "dilation=0 is out of range",
     CONV2D + ",groups=3": "groups=3 must divide both ci=64 and co=64",
-    CONV2D + ",layout=chwn": "layout=chwn is not one of nhwc, nchw",
+    CONV2D + ",layout=chwn": "layout=chwn is not a layout; use one of nhwc, nchw",
     "dense:" + "m=1," * MAX_TEXT: f"at most {MAX_TEXT} characters",
 }
 

@@ -1,0 +1,120 @@
+"""Search spaces of dense and convolution: one loop nest, in several forms of the multiplication."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from search_spaces.decisions import Decisions
+from search_spaces.geometry import geometry
+from search_spaces.program import Form, build_program
+from search_spaces.space import Space
+from search_spaces.tiling import apply, sketches
+from vrmpy_tune import layout
+from vrmpy_tune.device.protocol import TensorSpec
+from vrmpy_tune.workload import Contraction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import tvm
+    from tvm.s_tir import Schedule, Trace
+
+    from search_spaces.geometry import Geometry
+    from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.workload import Workload
+
+
+@dataclass(frozen=True)
+class ContractionSpace(Space):
+    """What may be chosen for a contraction in one form of the multiplication.
+
+    Attributes
+    ----------
+    form:
+        Form of the multiplication.
+    """
+
+    form: Form
+
+    @property
+    def name(self) -> str:
+        """Name and version, as records carry it, for example ``"dense.scalar/1"``."""
+        return f"{self.operator}.{self.form}/{self.version}"
+
+    def geometry(self, workload: Contraction) -> Geometry:
+        """Return the loop nest that the space schedules.
+
+        Sums of activations are formed row by row, so that the ``offset`` form keeps its rows.
+        """
+        return geometry(workload, flatten=self.form is not Form.OFFSET)
+
+    def applies(self, workload: Workload, target: HexagonTarget) -> bool:  # noqa: D102
+        if workload.operator != self.operator:
+            return False
+        if self.form is Form.SPLAT:
+            # Half as fast as the scalar forms where it issues once a packet, and worth that only
+            # where the sums of activations, which signed weights cost the other form, weigh more.
+            view = self.geometry(_contraction(workload))
+            sums_cost_most = view.pixels == 1 or view.vectors == 1
+            signed = _contraction(workload).types[1] == "i8"
+            return target.vector_pair_rate > 1 or (signed and sums_cost_most)
+        unsigned = _contraction(workload).types[1] == "u8"
+        return self.form is (Form.SCALAR if unsigned else Form.OFFSET)
+
+    def module(self, workload: Workload) -> tvm.IRModule:  # noqa: D102
+        return self._program(workload, packed=True)
+
+    def plain_module(self, workload: Workload) -> tvm.IRModule:  # noqa: D102
+        return self._program(workload, packed=False)
+
+    def _program(self, workload: Workload, *, packed: bool) -> tvm.IRModule:
+        view = self.geometry(_contraction(workload))
+        return build_program(_contraction(workload), view, self.form, packed=packed)
+
+    def inputs(self, workload: Workload) -> tuple[TensorSpec, ...]:  # noqa: D102
+        view = self.geometry(_contraction(workload))
+        plain = (view.groups * view.outputs, *view.kernel, view.depth)
+        weight_type = "uint8" if self.form is Form.OFFSET else view.rhs
+        activations, _, *others = super().inputs(workload)
+        weights = TensorSpec(layout.packed_shape(plain, view.groups), weight_type)
+        return (activations, weights, *others)
+
+    def arguments(  # noqa: D102
+        self, workload: Workload, operands: tuple[np.ndarray, ...]
+    ) -> tuple[np.ndarray, ...]:
+        view = self.geometry(_contraction(workload))
+        activations, weights, *others = operands
+        plain = weights.reshape(view.groups * view.outputs, *view.kernel, view.depth)
+        packed = layout.pack(plain, view.groups, offset=self.form is Form.OFFSET)
+        return (activations, packed, *others)
+
+    def generator(  # noqa: D102
+        self, workload: Workload, target: HexagonTarget
+    ) -> Callable[[Schedule], list[Schedule]]:
+        from tvm.s_tir import Schedule
+
+        view = self.geometry(_contraction(workload))
+
+        def generate(base: Schedule) -> list[Schedule]:
+            schedules = []
+            for sketch in sketches(view, target):
+                # Not base.copy(): in TVM 0.27 copies share nodes that primitives change in place.
+                schedule = Schedule(self.module(workload), seed=base.fork_seed())
+                apply(schedule, view, self.form, sketch)
+                schedules.append(schedule)
+            return schedules
+
+        return generate
+
+    def estimate(self, workload: Workload, trace: Trace) -> float:  # noqa: D102
+        return Decisions.of(trace).estimate(self.geometry(_contraction(workload)), self.form)
+
+    def features(self, workload: Workload, trace: Trace) -> list[float]:  # noqa: D102
+        return Decisions.of(trace).numbers(self.geometry(_contraction(workload)), self.form)
+
+
+def _contraction(workload: Workload) -> Contraction:
+    assert isinstance(workload, Contraction)  # what ``applies`` accepts is one
+    return workload
