@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from search_spaces.geometry import Geometry
 
-LOOP_PACKETS: Final = {"zig-rotate": 1, "zig": 3, "tvm": 2}
+LOOP_PACKETS: Final = {"zig-rotate": 1, "zig": 3, "tvm": 2, "packets": 0}
 """Packets that one iteration of the innermost loop adds; read off generated code."""
 
 ROW_PACKETS: Final = 3

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vrmpy_tune.errors import BuildError, BuildTimeoutError
 from vrmpy_tune.toolchain import zig
+from vrmpy_tune.toolchain.packets.repack import SEQUENTIAL_FLAGS, repack
 from vrmpy_tune.toolchain.versions import toolchain_versions
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class CodeGenerator:
         Whether TVM's own LLVM generates the assembly; else it prints LLVM IR for zig's clang.
     flags:
         Flags for zig's clang.
+    schedules_packets:
+        Whether :mod:`vrmpy_tune.toolchain.packets` makes the packets instead of LLVM.
     prior:
         Probability with which a random sample takes it.
     """
@@ -42,14 +46,25 @@ class CodeGenerator:
     by_tvm: bool
     flags: tuple[str, ...]
     prior: float
+    schedules_packets: bool = False
 
+
+_ROTATE: Final = ("-mllvm", "-rotation-max-header-size=1000")
 
 CODE_GENERATORS: Final = (
     # The header of a loop over accumulators holds one phi for each, too many for LLVM to rotate
     # the loop by default, and only rotated loops become hardware loops.
-    CodeGenerator("zig-rotate", False, ("-mllvm", "-rotation-max-header-size=1000"), 0.7),
-    CodeGenerator("zig", False, (), 0.15),
-    CodeGenerator("tvm", True, (), 0.15),
+    CodeGenerator("zig-rotate", False, _ROTATE, 0.1),
+    CodeGenerator("zig", False, (), 0.05),
+    CodeGenerator("tvm", True, (), 0.05),
+    # Few pointers and constant offsets leave scalar registers to the schedule.
+    CodeGenerator(
+        "packets",
+        False,
+        (*_ROTATE, "-mllvm", "-lsr-preferred-addressing-mode=none"),
+        0.8,
+        schedules_packets=True,
+    ),
 )
 
 
@@ -69,6 +84,16 @@ def to_object(
     """
     if generator.by_tvm:
         return zig.assemble(text, target, directory, limits=limits)
+    if generator.schedules_packets:
+        flags = (*generator.flags, *SEQUENTIAL_FLAGS)
+        try:
+            return zig.compile_llvm_ir(
+                text, target, directory, flags=flags, revise=repack, limits=limits
+            )
+        except BuildTimeoutError:
+            raise
+        except BuildError:
+            pass  # an instruction that the scheduler does not know: LLVM's own packets, then
     return zig.compile_llvm_ir(text, target, directory, flags=generator.flags, limits=limits)
 
 

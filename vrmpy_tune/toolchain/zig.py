@@ -23,7 +23,7 @@ from vrmpy_tune.process import Ending, Finished, ProcessLimits, run_limited
 from vrmpy_tune.toolchain.assembly import without_debug
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vrmpy_tune.target import HexagonTarget
 
@@ -99,6 +99,7 @@ def compile_llvm_ir(
     *,
     name: str = "kernel",
     flags: Sequence[str] = (),
+    revise: Callable[[str], str] | None = None,
     limits: ProcessLimits = COMPILE_LIMITS,
 ) -> Compiled:
     """Compile LLVM IR text (as TVM prints it at optimization level 0) with ``-O3``.
@@ -115,6 +116,8 @@ def compile_llvm_ir(
         Stem of these files.
     flags:
         More flags for the optimizer and code generator.
+    revise:
+        What is done to the assembly text before it is assembled.
     limits:
         Limits of each of the two compiler processes.
 
@@ -135,7 +138,10 @@ def compile_llvm_ir(
         "compiling the kernel's LLVM IR",
         directory,
     )
-    return assemble(assembly_file.read_text(), target, directory, name=name, limits=limits)
+    text = without_debug(assembly_file.read_text())
+    if revise is not None:
+        text = revise(text)
+    return assemble(text, target, directory, name=name, limits=limits)
 
 
 def assemble(

@@ -1,0 +1,181 @@
+"""Sequential assembly as blocks: what LLVM prints when it is told not to make packets."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from vrmpy_tune.toolchain.packets.instruction import Instruction
+
+_FUNCTION: Final = re.compile(r"\s*\.type\s+([^,\s]+),@function")
+_LABEL: Final = re.compile(r"([.\w$]+):")
+_END: Final = re.compile(r"\s*\}\s*((?::endloop[01]\s*)*)")
+_DROPPED: Final = re.compile(r"\s*\.cfi_|\.L(?:tmp|func_)\w+:")
+
+
+class UnknownAssemblyError(Exception):
+    """Assembly that this package does not understand."""
+
+
+@dataclass
+class Block:
+    """Instructions without a branch in or out between them.
+
+    Attributes
+    ----------
+    label:
+        Its label, or ``None`` where only the block before leads here.
+    head:
+        Directives in front of it, alignment for example, and the label's line.
+    instructions:
+        In sequential order.
+    ends:
+        The hardware loops that end behind it: 0, 1.
+    packets:
+        The schedule, once it is made; empty until then.
+    """
+
+    label: str | None
+    head: list[str] = field(default_factory=list)
+    instructions: list[Instruction] = field(default_factory=list)
+    ends: tuple[int, ...] = ()
+    packets: list[list[Instruction]] = field(default_factory=list)
+
+    @property
+    def last(self) -> Instruction | None:
+        """The branch that ends it, if any."""
+        end = self.instructions[-1] if self.instructions else None
+        return end if end is not None and end.is_branch else None
+
+    @property
+    def falls_through(self) -> bool:
+        """Whether control may reach the next block."""
+        return self.last is None or self.last.falls_through
+
+
+@dataclass
+class Function:
+    """One function.
+
+    Attributes
+    ----------
+    name:
+        Its symbol.
+    blocks:
+        In the order of the text.
+    """
+
+    name: str
+    blocks: list[Block]
+
+    def successors(self, index: int) -> list[int]:
+        """Return the blocks that may follow, by index.
+
+        Raises
+        ------
+        UnknownAssemblyError
+            If a branch leads nowhere known.
+        """
+        block, found = self.blocks[index], []
+        if block.last is not None and not block.last.is_call and not block.last.is_return:
+            if block.last.target is None:
+                raise UnknownAssemblyError(f"a computed branch in {self.name}")
+            found.append(self._index(block.last.target))
+        found += [self.loop_start(index, loop) for loop in block.ends]
+        if block.falls_through and index + 1 < len(self.blocks):
+            found.append(index + 1)
+        return found
+
+    def loop_start(self, index: int, loop: int) -> int:
+        """Return the first block of the hardware loop that ends behind block ``index``."""
+        starts = {
+            one.loop[1]
+            for block in self.blocks
+            for one in block.instructions
+            if one.loop and one.loop[0] == loop
+        }
+        for start in range(index, -1, -1):
+            if self.blocks[start].label in starts:
+                return start
+        raise UnknownAssemblyError(f"a hardware loop without a beginning in {self.name}")
+
+    def predecessors(self, index: int) -> list[int]:
+        """Return the blocks that may precede, by index."""
+        return [other for other in range(len(self.blocks)) if index in self.successors(other)]
+
+    def _index(self, label: str) -> int:
+        for index, block in enumerate(self.blocks):
+            if block.label == label:
+                return index
+        raise UnknownAssemblyError(f"the label {label} is not in {self.name}")
+
+
+def parse(assembly: str) -> list[str | Function]:
+    """Split assembly text into functions, and lines between them.
+
+    Raises
+    ------
+    UnknownAssemblyError
+        If a packet holds two instructions already.
+    """
+    parts: list[str | Function] = []
+    lines = iter(assembly.splitlines())
+    for line in lines:
+        parts.append(line)
+        found = _FUNCTION.match(line)
+        if not found:
+            continue
+        for inner in lines:
+            parts.append(inner)
+            if inner.startswith(f"{found[1]}:"):
+                break
+        body: list[str] = []
+        for inner in lines:
+            if inner.lstrip().startswith(".size"):
+                parts += [_parse_function(found[1], body), f"\t.size\t{found[1]}, .-{found[1]}"]
+                break
+            body.append(inner)
+    return [part for part in parts if isinstance(part, Function) or not _DROPPED.match(part)]
+
+
+def _parse_function(name: str, lines: list[str]) -> Function:
+    block = Block(None)
+    blocks, pending, packet = [block], [], 0
+    for line in lines:
+        code, _, comment = line.partition("//")
+        code = code.rstrip()
+        stripped = code.strip()
+        label = _LABEL.match(code)
+        end = _END.match(code)
+        if not stripped or _DROPPED.match(code):
+            continue
+        if label or stripped.startswith("."):
+            pending.append(code)
+            if label:
+                block = Block(label[1], pending)
+                blocks.append(block)
+                pending = []
+        elif stripped == "{":
+            packet = 0
+        elif end:
+            ends = tuple(int(one) for one in re.findall(r"endloop([01])", end[1]))
+            # What follows in sequence may be spilled comments; loops end their block.
+            if ends:
+                block.ends = ends
+                block = Block(None)
+                blocks.append(block)
+            elif "Folded" in comment and block.instructions and packet == 1:
+                block.instructions[-1] = Instruction(block.instructions[-1].text, is_spill=True)
+        elif stripped != "nop":
+            packet += 1
+            if packet > 1:
+                raise UnknownAssemblyError(f"a packet of two instructions in {name}: {stripped}")
+            block.instructions.append(Instruction(stripped))
+            if block.instructions[-1].is_branch:
+                block = Block(None)
+                blocks.append(block)
+    if pending:
+        raise UnknownAssemblyError(f"directives at the end of {name}")
+    kept = [one for one in blocks if one.label or one.instructions or one.ends]
+    return Function(name, kept)

@@ -1,0 +1,345 @@
+"""Modulo scheduling of an innermost loop: its iterations overlap, so that no packet waits.
+
+The multiplies are spread evenly over the interval, since they are what a kernel consists of; all
+else is placed around them, loads a few packets ahead of their first use.  A schedule whose values
+do not fit the registers is tried again with shorter leads, then with a longer interval.
+(*B. R. Rau, Iterative Modulo Scheduling, 1994*.)
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from vrmpy_tune.toolchain.packets.dependence import edges
+from vrmpy_tune.toolchain.packets.registers import Allocation, rename
+from vrmpy_tune.toolchain.packets.resources import MAX_WORDS, fits
+from vrmpy_tune.toolchain.packets.values import Group, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vrmpy_tune.toolchain.packets.dependence import Edge
+    from vrmpy_tune.toolchain.packets.instruction import Instruction
+    from vrmpy_tune.toolchain.packets.registers import Surroundings
+
+LEADS: Final = (4, 2, 1)
+"""Packets between a load and its first use, in the order they are tried."""
+
+_DOUBLE_LOAD: Final = re.compile(
+    r"r(?P<high>\d+):(?P<low>\d+) = memd\((?P<base>r\d+)\+#+(?P<offset>-?\d+)\)"
+)
+
+Order = list[tuple[int, float]]
+"""Multiplies, and when each is wanted, as a share of the interval."""
+
+EVICTIONS: Final = 6
+"""Times that an instruction may take another one's place, on the average, in one attempt."""
+
+SLACK: Final = 4
+"""Packets above the bound that are tried before the loop is left as it is."""
+
+
+@dataclass(frozen=True)
+class Pipelined:
+    """A loop whose iterations overlap.
+
+    Attributes
+    ----------
+    prologue:
+        What runs before it, in sequential order.
+    kernel:
+        The packets of the loop.
+    epilogue:
+        What runs behind it, in sequential order.
+    stages:
+        Iterations that are under way at once; the loop runs ``stages - 1`` times less.
+    """
+
+    prologue: list[Instruction]
+    kernel: list[list[Instruction]]
+    epilogue: list[Instruction]
+    stages: int
+
+
+def pipeline(instructions: list[Instruction], around: Surroundings) -> Pipelined | None:
+    """Return the pipelined loop, or ``None`` if it cannot be better than the loop as it is."""
+    if any(one.is_branch or one.unit.alone for one in instructions):
+        return None
+    live = around.live_in | around.live_out
+    bodies = [_Body(one, live) for one in _variants(instructions)]
+    bound = min(body.bound for body in bodies)
+    for interval in range(bound, bound + SLACK):
+        for body, lead in itertools.product(bodies, LEADS):
+            for order in body.orders:
+                times = _Placement(body, interval, lead, order).times()
+                found = None if times is None else _allocate(body, times, interval, around)
+                if found is not None:
+                    return found
+    return None
+
+
+class _Body:
+    """One way to write the loop's body, and all that is known of it."""
+
+    def __init__(self, instructions: list[Instruction], live: frozenset[str]) -> None:
+        self.instructions = instructions
+        self.values = Values(instructions, live)
+        self.edges = edges(self.values, loop=True)
+        self.bound = _bound(instructions)
+        sequence = _sequential(instructions)
+        self.orders = (
+            _evenly(sequence),
+            _evenly(_by_vector(sequence, instructions, self.values)),
+            *(_by_chain(sequence, instructions, self.values, active) for active in (2, 4)),
+        )
+
+
+def _variants(instructions: list[Instruction]) -> list[list[Instruction]]:
+    """Return the loop's body as it is, and with pairs of words loaded one by one.
+
+    The second half of a pair waits in its register until its turn comes; where accumulators take
+    many packets a word, two loads keep fewer registers busy.
+    """
+    split = [part for one in instructions for part in _halves(one)]
+    return [instructions] if len(split) == len(instructions) else [instructions, split]
+
+
+def _halves(one: Instruction) -> list[Instruction]:
+    found = _DOUBLE_LOAD.fullmatch(one.text)
+    if not found or found["base"] in one.writes:
+        return [one]
+    offset = int(found["offset"])
+    parts = []
+    for register, at in ((found["high"], offset + 4), (found["low"], offset)):
+        mark = "#" if -4096 <= at <= 4092 else "##"
+        text = f"r{register} = memw({found['base']}+{mark}{at})"
+        parts.append(one.written(text))
+    return parts
+
+
+def _bound(instructions: list[Instruction]) -> int:
+    """Return the packets that the resources of one iteration fill."""
+    units = [one.unit for one in instructions]
+    needs = [
+        (sum(unit.words for unit in units), MAX_WORDS),
+        (sum(unit.multiply_pipes for unit in units), 2),
+        (sum(set(unit.slots) <= {4, 8} for unit in units), 2),
+        (sum(set(unit.slots) <= {1, 2, 3} for unit in units), 2),
+        (sum(unit.slots in {(1,), (3,)} for unit in units), 1),
+        (sum(bool(unit.pipes[0] & 16) for unit in units), 1),
+    ]
+    return max(2, *(-(-need // each) for need, each in needs))
+
+
+def _sequential(instructions: list[Instruction]) -> list[int]:
+    """Return the multiplies in LLVM's order."""
+    return [index for index, one in enumerate(instructions) if one.unit.multiplies]
+
+
+def _evenly(sequence: list[int]) -> Order:
+    """Spread multiplies over the interval, in this order."""
+    return [(index, position / len(sequence)) for position, index in enumerate(sequence)]
+
+
+def _by_vector(sequence: list[int], instructions: list[Instruction], values: Values) -> list[int]:
+    """Return the multiplies so that those of one vector follow each other."""
+    first: dict[int, int] = {}
+
+    def rank(index: int) -> tuple[int, int]:
+        vectors = [
+            id(web)
+            for position, operand in enumerate(instructions[index].operands)
+            if operand.kind == "v" and operand.is_read and not operand.is_written
+            for web in values.at[index, position]
+        ]
+        return min((first.setdefault(one, index) for one in vectors), default=index), index
+
+    return sorted(sequence, key=rank)
+
+
+def _by_chain(
+    sequence: list[int], instructions: list[Instruction], values: Values, active: int
+) -> Order:
+    """Spread multiplies so that few accumulators are under way at once, each for a while."""
+    chains: dict[int, list[int]] = {}
+    for index in sequence:
+        position = next(
+            at for at, operand in enumerate(instructions[index].operands) if operand.is_written
+        )
+        chains.setdefault(id(values.at[index, position][0]), []).append(index)
+    order = [
+        (index, (number + active * place / len(chain)) / len(chains))
+        for number, chain in enumerate(chains.values())
+        for place, index in enumerate(chain)
+    ]
+    return sorted(order, key=lambda one: one[1])
+
+
+class _Placement:
+    """One attempt to give every instruction a packet."""
+
+    def __init__(self, body: _Body, interval: int, lead: int, order: Order) -> None:
+        self.instructions, self.interval = body.instructions, interval
+        self.lead, self.order = lead, order
+        self.pinned = {index for index, _ in order}
+        self.packets: list[list[int]] = [[] for _ in range(interval)]
+        self.placed: dict[int, int] = {}
+        self.forced: dict[int, int] = {}
+        self.after: list[list[Edge]] = [[] for _ in body.instructions]
+        self.before: list[list[Edge]] = [[] for _ in body.instructions]
+        for edge in body.edges:
+            self.after[edge.earlier].append(edge)
+            self.before[edge.later].append(edge)
+        # The nearest packets first.
+        self.steps = sorted(range(-interval, interval), key=lambda step: (abs(step), step))
+
+    def times(self) -> list[int] | None:
+        """Return the packet of each instruction, counted over iterations; ``None`` if it fails."""
+        for index, share in self.order:
+            if not self._place(index, int(share * self.interval), range(self.interval)):
+                return None
+        # Uses before what they use; what moves on to the next iteration behind all that it moves.
+        waiting = [one for one in range(len(self.instructions)) if one not in self.placed]
+        waiting.sort(key=self._turn)
+        budget = EVICTIONS * len(waiting)
+        while waiting:
+            index = waiting.pop(0)
+            if self._place(index, self._wanted(index), self.steps):
+                continue
+            budget -= 1
+            evicted = self._force(index) if budget > 0 else None
+            if evicted is None:
+                return None
+            waiting = sorted([*waiting, *evicted], key=self._turn)
+        return [self.placed[index] for index in range(len(self.instructions))]
+
+    def _turn(self, index: int) -> tuple[bool, int]:
+        return self._moves_on(index), -index
+
+    def _moves_on(self, index: int) -> bool:
+        """Whether the next iteration reads what an instruction writes: a pointer, a counter."""
+        return any(edge.distance == 1 and edge.delay == 1 for edge in self.after[index])
+
+    def _wanted(self, index: int) -> int:
+        """Return the packet in which an instruction should be: a lead ahead of its first use."""
+        lead = self.lead if self.instructions[index].access else 1
+        uses = [
+            self.placed[edge.later] - (lead if edge.delay else 0)
+            for edge in self.after[index]
+            if edge.distance == 0 and edge.later in self.placed
+        ]
+        if uses:
+            return min(uses)
+        readers = [
+            self.placed[edge.earlier]
+            for edge in self.before[index]
+            if edge.distance == 0 and edge.earlier in self.placed
+        ]
+        return max(readers, default=self.interval - 1)
+
+    def _window(self, index: int) -> tuple[int, int]:
+        """Return the earliest and the latest packet that the placed instructions allow."""
+        earliest, latest = -(1 << 20), 1 << 20
+        for edge in self.before[index]:
+            if edge.earlier in self.placed:
+                time = self.placed[edge.earlier] + edge.delay - edge.distance * self.interval
+                earliest = max(earliest, time)
+        for edge in self.after[index]:
+            if edge.later in self.placed:
+                time = self.placed[edge.later] - edge.delay + edge.distance * self.interval
+                latest = min(latest, time)
+        return earliest, latest
+
+    def _place(self, index: int, wanted: int, steps: Iterable[int]) -> bool:
+        earliest, latest = self._window(index)
+        for step in steps:
+            time = wanted + step
+            if earliest <= time <= latest and self._joins(time, index):
+                self.packets[time % self.interval].append(index)
+                self.placed[index] = time
+                return True
+        return False
+
+    def _joins(self, time: int, index: int) -> bool:
+        packet = self.packets[time % self.interval]
+        if len(packet) == MAX_WORDS:
+            return False
+        units = (self.instructions[one].unit for one in (*packet, index))
+        return fits(tuple(sorted(units, key=repr)))
+
+    def _force(self, index: int) -> list[int] | None:
+        """Place an instruction all the same; return what had to give way, ``None`` if it cannot."""
+        earliest, latest = self._window(index)
+        time = min(max(self._wanted(index), earliest), latest)
+        if self.forced.get(index) is not None and time <= self.forced[index]:
+            time = self.forced[index] - 1
+        self.forced[index] = time
+        evicted = []
+        while not self._joins(time, index):
+            others = [one for one in self.packets[time % self.interval] if one not in self.pinned]
+            if not others:
+                return None
+            evicted.append(self._evict(others[-1]))
+        self.packets[time % self.interval].append(index)
+        self.placed[index] = time
+        for edge in (*self.before[index], *self.after[index]):
+            first, second = self.placed.get(edge.earlier), self.placed.get(edge.later)
+            if first is None or second is None:
+                continue
+            if second < first + edge.delay - edge.distance * self.interval:
+                other = edge.earlier if edge.later == index else edge.later
+                if other in self.pinned or other == index:
+                    return None
+                evicted.append(self._evict(other))
+        return evicted
+
+    def _evict(self, index: int) -> int:
+        self.packets[self.placed.pop(index) % self.interval].remove(index)
+        return index
+
+
+def _allocate(
+    body: _Body, times: list[int], interval: int, around: Surroundings
+) -> Pipelined | None:
+    base = min(times) // interval * interval
+    times = [time - base for time in times]
+    names = Allocation(body.values, times, around, interval).assign()
+    if isinstance(names, Group):
+        return None
+    renamed = rename(body.instructions, names)
+    stages = max(times) // interval + 1
+    kernel: list[list[Instruction]] = [[] for _ in range(interval)]
+    for time, one in zip(times, renamed, strict=True):
+        kernel[time % interval].append(one)
+    before, behind = [], []
+    for iteration in range(stages - 1):
+        for time, one in zip(times, renamed, strict=True):
+            if time + iteration * interval < (stages - 1) * interval:
+                before.append((time + iteration * interval, one))
+            if time >= (iteration + 1) * interval:
+                behind.append((time - (iteration + 1) * interval, one))
+    prologue, epilogue = _flatten(before), _flatten(behind)
+    if prologue is None or epilogue is None:
+        return None
+    return Pipelined(prologue, kernel, epilogue, stages)
+
+
+def _flatten(timed: list[tuple[int, Instruction]]) -> list[Instruction] | None:
+    """Return instructions in sequential order; in one packet, readers come before writers."""
+    result: list[Instruction] = []
+    for time in sorted({time for time, _ in timed}):
+        packet = [one for at, one in timed if at == time]
+        while packet:
+            free = [
+                one
+                for one in packet
+                if not any(other.reads & one.writes for other in packet if other is not one)
+            ]
+            if not free:
+                return None
+            result.append(free[0])
+            packet.remove(free[0])
+    return result
