@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from search_spaces.decisions import Decisions
+from search_spaces.epilogue import epilogue_of
 from search_spaces.geometry import geometry
+from search_spaces.operands import packed_arguments, parameters
 from search_spaces.program import Form, build_program
 from search_spaces.space import Space
 from search_spaces.tiling import apply, sketches
-from vrmpy_tune import layout
 from vrmpy_tune.device.protocol import TensorSpec
 from vrmpy_tune.workload import Contraction
 
@@ -44,11 +45,8 @@ class ContractionSpace(Space):
         return f"{self.operator}.{self.form}/{self.version}"
 
     def geometry(self, workload: Contraction) -> Geometry:
-        """Return the loop nest that the space schedules.
-
-        Sums of activations are formed row by row, so that the ``offset`` form keeps its rows.
-        """
-        return geometry(workload, flatten=self.form is not Form.OFFSET)
+        """Return the loop nest that the space schedules."""
+        return geometry(workload, self.form.weight_offset)
 
     def applies(self, workload: Workload, target: HexagonTarget) -> bool:  # noqa: D102
         if workload.operator != self.operator:
@@ -74,35 +72,34 @@ class ContractionSpace(Space):
         return build_program(_contraction(workload), view, self.form, packed=packed)
 
     def inputs(self, workload: Workload) -> tuple[TensorSpec, ...]:  # noqa: D102
-        view = self.geometry(_contraction(workload))
-        plain = (view.groups * view.outputs, *view.kernel, view.depth)
-        weight_type = "uint8" if self.form is Form.OFFSET else view.rhs
-        activations, _, *others = super().inputs(workload)
-        weights = TensorSpec(layout.packed_shape(plain, view.groups), weight_type)
-        return (activations, weights, *others)
+        contraction = _contraction(workload)
+        view, offset = self.geometry(contraction), self.form.weight_offset
+        return tuple(
+            TensorSpec(one.shape, one.numpy_type) for one in parameters(contraction, view, offset)
+        )
 
     def arguments(  # noqa: D102
         self, workload: Workload, operands: tuple[np.ndarray, ...]
     ) -> tuple[np.ndarray, ...]:
-        view = self.geometry(_contraction(workload))
-        activations, weights, *others = operands
-        plain = weights.reshape(view.groups * view.outputs, *view.kernel, view.depth)
-        packed = layout.pack(plain, view.groups, offset=self.form is Form.OFFSET)
-        return (activations, packed, *others)
+        contraction = _contraction(workload)
+        view, offset = self.geometry(contraction), self.form.weight_offset
+        return packed_arguments(contraction, view, offset, operands)
 
     def generator(  # noqa: D102
         self, workload: Workload, target: HexagonTarget
     ) -> Callable[[Schedule], list[Schedule]]:
         from tvm.s_tir import Schedule
 
-        view = self.geometry(_contraction(workload))
+        contraction = _contraction(workload)
+        view = self.geometry(contraction)
+        epilogue = epilogue_of(contraction, view) if view.narrow else None
 
         def generate(base: Schedule) -> list[Schedule]:
             schedules = []
             for sketch in sketches(view, target):
                 # Not base.copy(): in TVM 0.27 copies share nodes that primitives change in place.
                 schedule = Schedule(self.module(workload), seed=base.fork_seed())
-                apply(schedule, view, self.form, sketch)
+                apply(schedule, view, self.form, sketch, epilogue)
                 schedules.append(schedule)
             return schedules
 

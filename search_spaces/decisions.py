@@ -40,7 +40,8 @@ class Decisions:
     generator:
         Index into :data:`~vrmpy_tune.toolchain.codegen.CODE_GENERATORS`.
     columns:
-        Splits of the row of pixels: chunks, tiles in a chunk, pixels in a tile.
+        Splits of the row of pixels: chunks, tiles in a chunk, pixels in a tile (or units of
+        pixels that are requantized together, :attr:`search_spaces.geometry.Geometry.unit`).
     rows:
         Splits of the rows of tiles: chunks, rows in a chunk.
     depth:
@@ -72,7 +73,7 @@ class Decisions:
 
     def estimate(self, geometry: Geometry, form: Form) -> float:
         """Return the packets that this choice should take, about."""
-        pixels = self.sketch.rows * self.columns[-1]
+        pixels = self.sketch.rows * self.columns[-1] * geometry.unit[0]
         multiplies = self.sketch.vectors * pixels
         words = self.depth[-1]
         rate = 1 if form is Form.SPLAT else 2
@@ -91,7 +92,7 @@ class Decisions:
 
     def numbers(self, geometry: Geometry, form: Form) -> list[float]:
         """Return the choice as features: sizes, register use, reuse, and the estimate."""
-        pixels = self.sketch.rows * self.columns[-1]
+        pixels = self.sketch.rows * self.columns[-1] * geometry.unit[0]
         vectors, words = self.sketch.vectors, self.depth[-1]
         bound = geometry.pixels * geometry.vectors * geometry.words * geometry.kernel[0]
         bound *= geometry.kernel[1] * geometry.groups

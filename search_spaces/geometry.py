@@ -7,16 +7,21 @@ convolution with stride 1: both are described to the program generator as the sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.layout import round_up
 from vrmpy_tune.target import LANES, REDUCE
 from vrmpy_tune.workload import NUMPY_TYPES, Contraction, Conv2d, Dense, Pair
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 MAX_TILE: Final = 15
 """Most pixels in one row of a register tile: 32 registers less one for weights, halved."""
 GOOD_TILES: Final = tuple(range(6, MAX_TILE + 1))
 """Tile widths that reuse a loaded weight vector often enough."""
+WIDE_TILES: Final = (4, 5, 6, 7)
+"""The same for tiles of four vectors, which reuse a loaded activation more often."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,8 @@ class Geometry:
     ----------
     batch, height, width:
         Output pixels; ``flat`` geometries have all of them in ``width``.
-    input_height, input_width:
-        Size of the padded input.
+    input_height, input_width, line:
+        Size of the padded input, and the pixels of one of its rows before they were joined.
     groups, depth, outputs:
         Groups, and channels in and out of each.
     kernel, stride, dilation, pad:
@@ -39,6 +44,13 @@ class Geometry:
         Whether activations and output are ``nchw``.
     lhs, rhs:
         numpy data types of activations and weights.
+    fill:
+        Zero point of the activations: what borders are padded with.
+    window_factor:
+        What the sum of activations under a window adds to its output, times this: stored weights
+        exceed those that count by its negative, an offset and the weights' zero point.
+    narrow:
+        Whether sums are requantized to bytes.
     """
 
     batch: int
@@ -46,6 +58,7 @@ class Geometry:
     width: int
     input_height: int
     input_width: int
+    line: int
     groups: int
     depth: int
     outputs: int
@@ -57,6 +70,9 @@ class Geometry:
     channels_first: bool
     lhs: str
     rhs: str
+    fill: int
+    window_factor: int
+    narrow: bool
 
     @property
     def words(self) -> int:
@@ -69,16 +85,41 @@ class Geometry:
         return round_up(self.outputs, LANES) // LANES
 
     @property
+    def unit(self) -> Pair:
+        """Pixels and vectors whose sums make 128 bytes, or one pixel and one vector of words."""
+        if not self.narrow:
+            return 1, 1
+        return next((4 // vectors, vectors) for vectors in (4, 2, 1) if self.vectors % vectors == 0)
+
+    @property
+    def paired(self) -> int:
+        """Vectors that hold alternating channels; see :func:`vrmpy_tune.layout.lane_of`."""
+        return min(2, self.unit[1])
+
+    @property
     def columns(self) -> int:
         """Width that the multiplication computes, at least ``width``.
 
         A prime width has no tile that divides it, and TVM cannot tensorize under a predicate; a
         few pixels more have one.  The surplus repeats the last pixel and is not stored.
         """
-        columns = self.width
-        while columns > MAX_TILE and not any(columns % tile == 0 for tile in GOOD_TILES):
-            columns += 1
+        step, vectors = self.unit
+        # Four vectors of accumulators for each pixel leave registers for seven pixels.
+        good = WIDE_TILES if vectors == 4 else [tile for tile in GOOD_TILES if tile % step == 0]
+        columns = round_up(self.width, step)
+        while columns > good[-1] and not any(columns % tile == 0 for tile in good):
+            columns += step
         return columns
+
+    @property
+    def column_extents(self) -> tuple[int, ...]:
+        """Loops over the columns: over units of pixels, and the pixels of one if it has several."""
+        step = self.unit[0]
+        return (self.columns // step, step) if step > 1 else (self.columns,)
+
+    def column(self, axes: Sequence[Any]) -> Any:
+        """Return the column at a position in :attr:`column_extents`."""
+        return axes[0] if len(axes) == 1 else axes[0] * self.unit[0] + axes[1]
 
     @property
     def pixels(self) -> int:
@@ -87,7 +128,7 @@ class Geometry:
 
     @property
     def is_padded(self) -> bool:
-        """Whether the activations get zeros, in space or in channels."""
+        """Whether the activations get borders or further channels."""
         return any(self.pad) or self.depth % REDUCE != 0
 
     @property
@@ -98,25 +139,37 @@ class Geometry:
     @property
     def is_cropped(self) -> bool:
         """Whether whole output vectors are first stored aside, then copied to the output."""
-        return self.outputs % LANES != 0 or self.channels_first
+        if self.outputs % LANES != 0 or self.channels_first:
+            return True
+        if not self.narrow:
+            return False
+        pixels, vectors = self.unit
+        # Bytes of several pixels are neighbours only where those are all channels.
+        apart = pixels > 1 and (self.groups > 1 or vectors != self.vectors)
+        return apart or self.columns != self.width
 
 
-def geometry(workload: Contraction, *, flatten: bool = True) -> Geometry:
+def geometry(workload: Contraction, weight_offset: int = 0) -> Geometry:
     """Return the geometry of a workload.
+
+    Pixels of a 1x1 convolution with stride 1 are joined into one row, unless one vector of bytes
+    holds several pixels, which must be neighbours in the output.
 
     Parameters
     ----------
-    flatten:
-        Whether to join the pixels of a 1x1 convolution with stride 1 into one row.
+    weight_offset:
+        What was added to the weights when they were packed.
     """
     lhs, rhs = workload.types
-    types = {"lhs": NUMPY_TYPES[lhs], "rhs": NUMPY_TYPES[rhs]}
+    narrow = workload.out != "i32"
+    factor = -(weight_offset + workload.rzp)
+    values = (NUMPY_TYPES[lhs], NUMPY_TYPES[rhs], workload.lzp, factor, narrow)
     unit: Pair = (1, 1)
     no_pad = (0, 0, 0, 0)
     if isinstance(workload, Dense):
         return Geometry(
-            1, 1, workload.m, 1, workload.m, 1, workload.k, workload.n,
-            unit, unit, unit, no_pad, True, False, **types,
+            1, 1, workload.m, 1, workload.m, workload.m, 1, workload.k, workload.n,
+            unit, unit, unit, no_pad, True, False, *values,
         )  # fmt: skip
     assert isinstance(workload, Conv2d)
     height, width = workload.output_size
@@ -124,14 +177,16 @@ def geometry(workload: Contraction, *, flatten: bool = True) -> Geometry:
     kernel = (workload.kh, workload.kw)
     batch = workload.n
     channels_first = workload.layout == "nchw"
-    flat = (
-        kernel == unit and workload.stride == unit and not any(workload.pad) and not channels_first
-    )
+    flat = kernel == unit and workload.stride == unit and not any(workload.pad)
+    whole_vectors = not narrow or workload.co // workload.groups % (4 * LANES) == 0
+    flat = flat and not channels_first and whole_vectors
+    line = padded_width
     if flat:
         pixels = batch * height * width
         batch, height, width, padded_height, padded_width = 1, 1, pixels, 1, pixels
     return Geometry(
-        batch, height, width, padded_height, padded_width,
+        batch, height, width, padded_height, padded_width, line,
         workload.groups, workload.ci // workload.groups, workload.co // workload.groups,
-        kernel, workload.stride, workload.dilation, workload.pad, flat, channels_first, **types,
+        kernel, workload.stride, workload.dilation, workload.pad,
+        flat, channels_first, *values,
     )  # fmt: skip

@@ -1,13 +1,14 @@
 """The unscheduled program of a workload, in one of several forms of the multiplication.
 
-Every program is a function of the plain activations, the weights and the plain int32
-output.  Its blocks, in order, where the geometry needs them:
+Every program is a function of the plain activations, the constants
+(:mod:`search_spaces.operands`) and the plain output.  Its blocks, in order, where the geometry
+needs them:
 
-``pack``        weights into the vector operand's layout (only where the caller did not)
-``fill, copy``  activations into zero-padded rows with channels innermost
-``sum_...``       sums of activations, for the ``offset`` form (:mod:`search_spaces.sums`)
+``pack...``     constants into the kernel's layouts (only where the caller did not)
+``fill, copy``  activations into padded rows with channels innermost
+``sum_...``     sums of activations under windows (:mod:`search_spaces.sums`)
 ``multiply``    the reduction that becomes vrmpy, in scope ``local``
-``store``       whole vectors of outputs
+``store``       whole vectors of outputs, requantized or not (:mod:`search_spaces.epilogue`)
 ``crop``        outputs into the caller's layout
 """
 
@@ -21,8 +22,11 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from search_spaces.blocks import allocate, argument, reduce, spatial
+from search_spaces.epilogue import store_bytes
+from search_spaces.operands import START, WEIGHTS, parameters
+from search_spaces.packing import pack_constants
 from search_spaces.sums import sum_windows
-from vrmpy_tune.layout import WEIGHT_OFFSET, packed_shape
+from vrmpy_tune.layout import WEIGHT_OFFSET
 from vrmpy_tune.target import LANES, REDUCE
 
 if TYPE_CHECKING:
@@ -39,6 +43,11 @@ class Form(enum.StrEnum):
     """Signed weights stored as ``weight + 128``; 128 x (sum of activations) is subtracted."""
     SPLAT = "splat"
     """Activations copied to all lanes, vector by vector: any signs, one vrmpy a packet on v68."""
+
+    @property
+    def weight_offset(self) -> int:
+        """What is added to weights when they are packed."""
+        return WEIGHT_OFFSET if self is Form.OFFSET else 0
 
 
 FORMS: Final = {
@@ -66,50 +75,28 @@ def build_program(
 class _Program:
     def __init__(self, workload: Contraction, geometry: Geometry, form: Form) -> None:
         self.workload, self.geometry, self.form = workload, geometry, form
-        self.weight_type = "uint8" if form is Form.OFFSET else geometry.rhs
-        kernel_height, kernel_width = geometry.kernel
-        self.plain_weights = (
-            geometry.groups * geometry.outputs, kernel_height, kernel_width, geometry.depth,
-        )  # fmt: skip
 
     def function(self, packed: bool) -> tvm.tirx.PrimFunc:
         """Build the function block by block."""
+        workload, geometry, offset = self.workload, self.geometry, self.form.weight_offset
         with IRBuilder() as builder, T.prim_func(s_tir=True):
             T.func_name("main")
             T.func_attr({"global_symbol": "main", "tirx.noalias": True})
-            activations = argument("A", self.workload.input_shape, self.geometry.lhs)
-            shape = packed_shape(self.plain_weights, self.geometry.groups)
-            if packed:
-                weights = argument("W", shape, self.weight_type)
-                output = argument("C", self.workload.output_shape, "int32")
+            taken = parameters(workload, geometry, offset) if packed else workload.operands
+            named = {
+                one.name: argument(one.name, one.shape, one.numpy_type)
+                for one in (*taken, workload.output)
+            }
+            if not packed:
+                named = pack_constants(workload, geometry, offset, named)
+            read = self._stage(named["activations"])
+            windows = sum_windows(geometry, read) if geometry.window_factor else None
+            sums = self._multiply(read, named[WEIGHTS], named.get(START), windows)
+            if geometry.narrow:
+                store_bytes(workload, geometry, sums, named, self._plain_index)
             else:
-                plain = argument("W", self.workload.weight_shape, self.geometry.rhs)
-                output = argument("C", self.workload.output_shape, "int32")
-                weights = self._pack(plain, shape)
-            read = self._stage(activations)
-            start = sum_windows(self.geometry, read) if self.form is Form.OFFSET else None
-            self._store(self._multiply(read, weights, start), output)
+                self._store(sums, named["output"])
         return builder.get()
-
-    def _pack(self, plain: Any, shape: tuple[int, ...]) -> Any:
-        packed = allocate("packed", shape, self.weight_type)
-        outputs, depth = self.geometry.outputs, self.geometry.depth
-        with T.grid(*shape) as loops, T.sblock("pack"):
-            g, no, dy, dx, ko, ni, ki = spatial(shape, loops)
-            T.sblock_attr({"meta_schedule.layout_rewrite_preproc": True})
-            lane, channel = no * LANES + ni, ko * REDUCE + ki
-            index = [g * outputs + lane, dy, dx, channel]
-            if len(self.workload.weight_shape) == 2:
-                index = [index[0], channel]
-            weight = plain[tuple(index)]
-            if self.form is Form.OFFSET:
-                weight = T.cast(T.cast(weight, "int32") + WEIGHT_OFFSET, "uint8")
-            inside = tvm.tirx.all(lane < outputs, channel < depth)
-            zero = tvm.tirx.const(0, self.weight_type)
-            T.buffer_store(
-                packed, T.if_then_else(inside, weight, zero), [g, no, dy, dx, ko, ni, ki]
-            )
-        return packed
 
     def _plain_index(self, b: Any, y: Any, x: Any, channel: Any) -> list[Any]:
         """Index activations or output in the caller's layout."""
@@ -138,7 +125,8 @@ class _Program:
         staged = allocate("staged", shape, geometry.lhs)
         if geometry.is_padded:
             with T.grid(*shape) as loops, T.sblock("fill"):
-                T.buffer_store(staged, tvm.tirx.const(0, geometry.lhs), spatial(shape, loops))
+                fill = tvm.tirx.const(geometry.fill, geometry.lhs)
+                T.buffer_store(staged, fill, spatial(shape, loops))
         top, left, bottom, right = geometry.pad
         inner = (
             geometry.batch, geometry.input_height - top - bottom,
@@ -150,17 +138,21 @@ class _Program:
             T.buffer_store(staged, value, [b, y + top, x + left, g, c])
         return lambda b, y, x, g, c: staged[b, y, x, g, c]
 
-    def _multiply(self, read: Any, weights: Any, start: Any) -> Any:
+    def _multiply(self, read: Any, weights: Any, start: Any, windows: Any) -> Any:
         geometry = self.geometry
         (stride_h, stride_w), (dilation_h, dilation_w) = geometry.stride, geometry.dilation
-        outer = (geometry.batch, geometry.height, geometry.columns, geometry.groups)
-        shape = (*outer, geometry.vectors, LANES)
-        sums = allocate("sums", shape, "int32", "local")
+        columns = geometry.column_extents
+        shape = (
+            geometry.batch, geometry.height, *columns, geometry.groups, geometry.vectors, LANES
+        )  # fmt: skip
+        sums = allocate("sums", _sums_index(shape), "int32", "local")
         extents = (*shape, *geometry.kernel, geometry.words, REDUCE)
         with T.grid(*extents) as loops, T.sblock("multiply"):
-            b, y, x, g, no, ni = spatial(shape, loops[:6])
-            dy, dx, ko, ki = reduce(extents[6:], loops[6:])
-            index = [b, y, x, g, no, ni]
+            axes = spatial(shape, loops[: len(shape)])
+            dy, dx, ko, ki = reduce(extents[len(shape) :], loops[len(shape) :])
+            b, y, *at, g, no, ni = axes
+            index = _sums_index(tuple(axes))
+            x = geometry.column(at)
             if geometry.columns != geometry.width:
                 x = T.min(x, geometry.width - 1)
             row, column = y * stride_h + dy * dilation_h, x * stride_w + dx * dilation_w
@@ -168,11 +160,16 @@ class _Program:
             weight = weights[g, no, dy, dx, ko, ni, ki]
             # Stated, because what only the initial value reads would keep the block from matching.
             T.reads(activation, weight)
-            T.writes(sums[tuple(index)])
+            T.writes(sums[index])
+            initial = []
+            if start is not None:
+                initial.append(start[g, no, ni])
+            if windows is not None:
+                initial.append(windows(b, y, x, g))
             with T.init():
-                T.buffer_store(sums, 0 if start is None else start(b, y, x, g), index)
+                T.buffer_store(sums, sum(initial) if initial else 0, list(index))
             product = T.cast(activation, "int32") * T.cast(weight, "int32")
-            T.buffer_store(sums, sums[tuple(index)] + product, index)
+            T.buffer_store(sums, sums[index] + product, list(index))
         return sums
 
     def _store(self, sums: Any, output: Any) -> None:
@@ -184,7 +181,7 @@ class _Program:
             target = allocate("vectors", (*outer, lanes), "int32")
         with T.grid(*outer, lanes) as loops, T.sblock("store"):
             b, y, x, g, o = spatial((*outer, lanes), loops)
-            value = sums[b, y, x, g, o // LANES, o % LANES]
+            value = sums[_sums_index((b, y, x, g, o // LANES, o % LANES))]
             index = [b, y, x, g, o]
             if not geometry.is_cropped:
                 index = self._plain_index(b, y, x, g * geometry.outputs + o)
@@ -194,3 +191,9 @@ class _Program:
                 b, y, x, g, o = spatial((*outer, geometry.outputs), loops)
                 index = self._plain_index(b, y, x, g * geometry.outputs + o)
                 T.buffer_store(output, target[b, y, x, g, o], index)
+
+
+def _sums_index(axes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Order the axes of the accumulators so that vectors of a pixel are next to one another."""
+    b, y, *x, g, vector, lane = axes
+    return b, y, g, *x, vector, lane

@@ -1,10 +1,12 @@
-"""Sums of activations under each window, which signed weights stored as ``weight + 128`` need.
+"""Sums of activations under each window, which stored weights need that exceed the true ones.
+
+That is so where signed weights are stored as ``weight + 128``, and where they have a zero point.
 
 Each pixel's activations are added up once, whatever the number of output channels, and windows are
 formed from those sums.  Where vectors hold whole pixels, or pixels whole vectors (32, 64, or a
 multiple of 128 channels), 32 pixels are added up at a time; elsewhere each by scalar instructions.
 
-Blocks: ``sum_words`` (and ``sum_lanes``) within a pixel, ``sum_pixels`` scaled by -128, and
+Blocks: ``sum_words`` (and ``sum_lanes``) within a pixel, ``sum_pixels`` scaled by that excess, and
 ``sum_windows`` where the kernel covers more than one pixel.
 """
 
@@ -18,7 +20,7 @@ from tvm.tirx.script import builder as T
 from search_spaces.blocks import allocate, reduce, spatial
 from vrmpy_tune.intrin.lane_sum import lane_sum, word_sum
 from vrmpy_tune.intrin.scalar_sum import scalar_sum
-from vrmpy_tune.layout import WEIGHT_OFFSET, round_up
+from vrmpy_tune.layout import round_up
 from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ def _pixels_in_vector(geometry: Geometry, width: int, step: tuple[int, int]) -> 
         return 1
     pixels = VECTOR_BYTES // geometry.depth
     fits = geometry.depth in (32, 64) and geometry.groups == 1 and step == (1, 1)
-    return pixels if fits and width % pixels == 0 and not geometry.channels_first else 0
+    fits = fits and width % pixels == 0 and geometry.line % pixels == 0
+    return pixels if fits and not geometry.channels_first else 0
 
 
 def windows_are_vectors(geometry: Geometry) -> bool:
@@ -79,7 +82,7 @@ def windows_are_vectors(geometry: Geometry) -> bool:
 
 
 def sum_windows(geometry: Geometry, read: Any) -> Any:
-    """Write the blocks; return how to read -128 x the sum under the window of an output pixel."""
+    """Write the blocks; return how to read the scaled sum under an output pixel's window."""
     grid = _Grid.of(geometry)
     pixels = allocate("pixels", grid.rows, "int32")
     if _pixels_in_vector(geometry, grid.width, grid.step):
@@ -138,7 +141,7 @@ def _sum_vectors(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> Non
         T.buffer_store(lanes, lanes[b, g, y, x] + value, [b, g, y, x])
     with T.grid(*grid.rows) as loops, T.sblock("sum_pixels"):
         b, g, y, x = spatial(grid.rows, loops)
-        T.buffer_store(pixels, lanes[b, g, y, x] * -WEIGHT_OFFSET, [b, g, y, x])
+        T.buffer_store(pixels, lanes[b, g, y, x] * geometry.window_factor, [b, g, y, x])
 
 
 def _sum_scalars(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> None:
@@ -161,7 +164,7 @@ def _sum_scalars(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> Non
         value = words[b, g, y, x, 0]
         if halves == 2:
             value = value + words[b, g, y, x, 1]
-        T.buffer_store(pixels, value * -WEIGHT_OFFSET, [b, g, y, x])
+        T.buffer_store(pixels, value * geometry.window_factor, [b, g, y, x])
 
 
 def schedule_sums(sch: Schedule, geometry: Geometry, scope: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from search_spaces.epilogue import schedule_store
 from search_spaces.program import Form
 from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tvm.s_tir import Schedule
 
     from search_spaces.geometry import Geometry
+    from vrmpy_tune.intrin.requantize import Epilogue
     from vrmpy_tune.target import HexagonTarget
 
 SKETCH_ANNOTATION: Final = "vrmpy_tune.sketch"
@@ -81,29 +83,41 @@ def sketches(geometry: Geometry, target: HexagonTarget) -> Iterator[Sketch]:
     height, width = geometry.height, geometry.columns
     staged_bytes = geometry.batch * geometry.input_height * geometry.input_width
     staged_bytes *= geometry.groups * geometry.words * REDUCE
-    for vectors in _divisors(geometry.vectors, MAX_VECTORS):
+    pixels, step = geometry.unit
+    choices = [one * step for one in _divisors(geometry.vectors // step, MAX_VECTORS // step)]
+    for vectors in choices:
         for rows in _divisors(height, MAX_ROWS):
             sketch = Sketch(vectors, rows, vtcm=False)
             columns = sketch.max_columns()
             if rows > 1 and (columns < 2 or rows * vectors * columns < width):
                 continue
+            if columns < pixels:
+                continue
             yield sketch
-    best = Sketch(max(_divisors(geometry.vectors, 2)), 1, vtcm=True)
+    best = Sketch(max(one for one in choices if one <= max(2, step)), 1, vtcm=True)
     if geometry.is_staged and staged_bytes <= target.vtcm_bytes // 2:
         yield best
 
 
-def apply(sch: Schedule, geometry: Geometry, form: Form, sketch: Sketch) -> None:
-    """Schedule the program in ``sch`` along ``sketch``, drawing the remaining decisions."""
+def apply(
+    sch: Schedule, geometry: Geometry, form: Form, sketch: Sketch, epilogue: Epilogue | None = None
+) -> None:
+    """Schedule the program in ``sch`` along ``sketch``, drawing the remaining decisions.
+
+    Parameters
+    ----------
+    epilogue:
+        What is done with the accumulators of a program with 8-bit output.
+    """
     scope = "global"
     if sketch.vtcm:
         scope = "global.vtcm"
         sch.set_scope(sch.get_sblock("copy"), 0, scope)
     if geometry.is_staged:
         _schedule_staging(sch, geometry, scope)
-    if form is Form.OFFSET:
+    if geometry.window_factor:
         schedule_sums(sch, geometry, scope)
-    tile = _tile(sch, geometry, sketch)
+    tile = _tile(sch, geometry, sketch, epilogue)
     _finish(sch, geometry, form, scope, tile)
     if geometry.is_cropped:
         _parallel_rows(sch, "crop")
@@ -132,7 +146,7 @@ def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
     if geometry.is_padded:
         row = _parallel_rows(sch, "fill")
         if whole:
-            sch.tensorize(row, row_clear(width, depth, geometry.lhs, scope))
+            sch.tensorize(row, row_clear(width, depth, geometry.lhs, scope, geometry.fill))
     row = _parallel_rows(sch, "copy")
     if not whole or inner == 1 or geometry.channels_first:
         return
@@ -152,51 +166,58 @@ def _parallel_rows(sch: Schedule, block: str) -> Any:
 
 @dataclass(frozen=True)
 class _Tile:
-    """Loops of the tiled reduction that later steps refer to."""
+    """Loops of the tiled reduction that later steps refer to, and what they do behind it."""
 
     position: Any
     reduction: Any
     body: tuple[Any, ...]
     lanes: Any
+    epilogue: Epilogue | None
 
 
-def _tile(sch: Schedule, geometry: Geometry, sketch: Sketch) -> _Tile:
+def _tile(sch: Schedule, geometry: Geometry, sketch: Sketch, epilogue: Epilogue | None) -> _Tile:
     """Split and order the loops; draw tile sizes and the order of pixels and channels."""
     multiply = sch.get_sblock("multiply")
-    b, y, x, g, no, ni, dy, dx, ko, ki = sch.get_loops(multiply)
+    b, y, x, *pixels, g, no, ni, dy, dx, ko, ki = sch.get_loops(multiply)
     rows_outer, row = sch.split(y, [None, sketch.rows])
     rows = sch.fuse(b, rows_outer)
     n_outer, vector = sch.split(no, [None, sketch.vectors])
-    limit = sketch.max_columns()
+    # Tiles are whole units of pixels that one rule requantizes together.
+    step = geometry.unit[0]
+    limit = sketch.max_columns() // step
     chunk, x_middle, column = sch.split(
         x, sch.sample_perfect_tile(x, n=3, max_innermost_factor=limit)
     )
     row_chunk, row_middle = sch.split(rows, sch.sample_perfect_tile(rows, n=2))
     depth = sch.fuse(dx, ko)
-    widest = max(_divisors(geometry.columns, limit)) * sketch.rows * sketch.vectors
+    widest = max(_divisors(geometry.columns // step, limit)) * step
+    widest *= sketch.rows * sketch.vectors
     words = min(MAX_WORDS, max(1, MAX_BODY // widest))
     depth_outer, word = sch.split(
         depth, sch.sample_perfect_tile(depth, n=2, max_innermost_factor=words)
     )
     sch.reorder(
         row_chunk, chunk, g, n_outer, row_middle, x_middle,
-        dy, depth_outer, word, row, column, vector, ni, ki,
+        dy, depth_outer, word, row, column, *pixels, vector, ni, ki,
     )  # fmt: skip
     sch.parallel(sch.fuse(row_chunk, chunk, g, n_outer))
-    return _Tile(x_middle, dy, (word, row, column, vector), ni)
+    return _Tile(x_middle, dy, (word, row, column, *pixels, vector), ni, epilogue)
 
 
 def _finish(sch: Schedule, geometry: Geometry, form: Form, scope: str, tile: _Tile) -> None:
     """Put the stores behind the accumulators, and the instruction into the body."""
     multiply, store = sch.get_sblock("multiply"), sch.get_sblock("store")
     sch.reverse_compute_at(store, tile.position, preserve_unit_loops=True)
-    *outer, lanes = sch.get_loops(store)[-5:]
-    vectors, lane = sch.split(lanes, [None, LANES])
-    sch.vectorize(lane)
-    for loop in (*outer, vectors):
-        sch.unroll(loop)
+    if tile.epilogue is not None:
+        schedule_store(sch, tile.epilogue)
+    else:
+        *outer, lanes = sch.get_loops(store)[-5:]
+        vectors, lane = sch.split(lanes, [None, LANES])
+        sch.vectorize(lane)
+        for loop in (*outer, vectors):
+            sch.unroll(loop)
     init = sch.decompose_reduction(multiply, tile.reduction)
-    *init_outer, init_lane = sch.get_loops(init)[-4:]
+    *init_outer, init_lane = sch.get_loops(init)[-(4 + (geometry.unit[0] > 1)) :]
     sch.vectorize(init_lane)
     for loop in init_outer:
         sch.unroll(loop)

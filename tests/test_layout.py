@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrmpy_tune.layout import pack, packed_shape, round_up, unpack
+from vrmpy_tune.layout import lane_of, pack, packed_shape, round_up, unpack
 
 ODD = (1, 3, 7, 31, 32, 33, 129)
 
@@ -62,6 +62,23 @@ def test_what_does_not_fill_a_vector_is_zero(offset: bool) -> None:
     packed = pack(weights, 1, offset=offset)
     assert np.count_nonzero(packed) == 33 * 3
     assert packed.dtype == (np.uint8 if offset else np.int8)
+
+
+@pytest.mark.parametrize("outputs", ODD)
+def test_pairs_of_vectors_hold_even_and_odd_outputs(outputs: int) -> None:
+    weights = weights_of((outputs, 1, 1, 1), np.uint8)
+    packed = pack(weights, 1, offset=False, paired=2)
+    assert packed.shape[1] == 2 * -(-outputs // 64)
+    for channel in range(outputs):
+        vector, lane = lane_of(channel, 2)
+        assert (vector % 2, lane % 32) == (channel % 2, channel % 64 // 2)
+        assert packed[0, vector, 0, 0, 0, lane, 0] == weights[channel, 0, 0, 0]
+
+
+def test_channels_that_fill_a_word_hold_what_is_asked_for() -> None:
+    packed = pack(np.full((32, 1, 1, 3), 5, np.int8), 1, offset=True, fill=130)
+    assert set(packed[..., :3].ravel().tolist()) == {133}
+    assert set(packed[..., 3].ravel().tolist()) == {130}
 
 
 def test_the_offset_maps_the_signed_range_onto_the_unsigned_one() -> None:

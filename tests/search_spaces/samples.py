@@ -37,7 +37,25 @@ CONV2D: Final = (
     "conv2d:n=2,h=3,w=31,ci=33,co=64,kh=1,kw=1,stride=1,pad=0,lhs=i8,rhs=i8",
     "conv2d:n=2,h=7,w=7,ci=8,co=32,kh=1,kw=1,stride=2,pad=0,groups=2,lhs=i8,rhs=u8,layout=nchw",
 )
-WORKLOADS: Final = DENSE + CONV2D
+FUSED: Final = (
+    # Zero points and a bias with an int32 output.
+    "dense:m=9,n=32,k=7,lhs=i8,rhs=u8,bias=1,lzp=7,rzp=3",
+    # One, two and four vectors to 128 bytes; stored in place and stored aside.
+    "dense:m=4,n=32,k=33,lhs=u8,rhs=u8,out=u8,requant=channel",
+    "dense:m=6,n=64,k=8,lhs=u8,rhs=u8,out=i8,act=clip,residual=1",
+    "dense:m=3,n=128,k=4,lhs=u8,rhs=i8,out=u8,bias=1,requant=channel,act=relu,residual=1",
+    "dense:m=1,n=97,k=9,lhs=i8,rhs=i8,out=i8,act=relu,residual=1,lzp=-3,rzp=5",
+    # Borders of the zero point, strides, groups, nchw; joined rows.
+    "conv2d:n=1,h=9,w=8,ci=7,co=31,kh=3,kw=2,stride=2x1,pad=0x0x1x1,lhs=i8,rhs=u8,out=i8,"
+    "requant=channel,act=clip,lzp=-128",
+    "conv2d:n=1,h=7,w=7,ci=12,co=192,kh=3,kw=3,stride=1,pad=1,groups=3,lhs=u8,rhs=u8,out=u8,"
+    "bias=1,act=relu,residual=1,lzp=3,rzp=130",
+    "conv2d:n=2,h=5,w=7,ci=4,co=33,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8,layout=nchw,out=u8,"
+    "bias=1,residual=1,lzp=9",
+    "conv2d:n=2,h=6,w=6,ci=32,co=128,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=i8,out=u8,bias=1,"
+    "requant=channel,act=relu,lzp=1",
+)
+WORKLOADS: Final = DENSE + CONV2D + FUSED
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ SEEDS = (1, 2, 3)
 EACH_CASE = pytest.mark.parametrize(("text", "space"), CASES, ids=[" ".join(c) for c in CASES])
 
 
-def assert_bounded(chosen: Decisions) -> None:
+def assert_bounded(chosen: Decisions, step: int) -> None:
     sketch = chosen.sketch
-    accumulators = sketch.vectors * sketch.rows * chosen.columns[-1]
+    accumulators = sketch.vectors * sketch.rows * chosen.columns[-1] * step
     assert accumulators + sketch.vectors <= VECTOR_REGISTERS, chosen
     assert accumulators * chosen.depth[-1] <= MAX_BODY, chosen
     assert chosen.depth[-1] <= MAX_WORDS, chosen
@@ -40,7 +40,7 @@ def assert_bounded(chosen: Decisions) -> None:
 def test_every_sample_fits_the_registers_and_a_bounded_body(text: str, space: str) -> None:
     for seed in SEEDS:
         for sample in samples(text, space, seed):
-            assert_bounded(sample.decisions)
+            assert_bounded(sample.decisions, geometry(sample.workload).unit[0])
 
 
 @EACH_CASE
@@ -63,7 +63,7 @@ def test_decisions_cover_the_loops_that_they_split() -> None:
     for sample in all_samples():
         view, chosen = geometry(sample.workload), sample.decisions
         chunks, middle, inner = chosen.columns
-        assert chunks * middle * inner == view.columns
+        assert chunks * middle * inner * view.unit[0] == view.columns
         rows = view.batch * view.height // chosen.sketch.rows
         assert chosen.rows[0] * chosen.rows[1] == rows
         assert chosen.depth[0] * chosen.depth[1] == view.kernel[1] * view.words

@@ -9,8 +9,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from vrmpy_tune.device.protocol import TensorSpec
+from vrmpy_tune.intrin.requantize import Element, Epilogue, Operands, store_requantized
 from vrmpy_tune.target import VECTOR_BYTES
-from vrmpy_tune.workload import NUMPY_TYPES, Conv2d, Dense
+from vrmpy_tune.workload import NUMPY_TYPES, Contraction, Conv2d, Dense
 
 if TYPE_CHECKING:
     from vrmpy_tune.workload import Workload
@@ -21,14 +22,12 @@ def naive_module(workload: Workload) -> tvm.IRModule:
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         T.func_attr({"global_symbol": "main", "tirx.noalias": True})
-        operands = [
-            T.arg(one.name, T.buffer(one.shape, one.numpy_type, align=VECTOR_BYTES))
+        named = {
+            one.name: T.arg(one.name, T.buffer(one.shape, one.numpy_type, align=VECTOR_BYTES))
             for one in (*workload.operands, workload.output)
-        ]
-        if isinstance(workload, Dense):
-            _dense(workload, *operands)
-        elif isinstance(workload, Conv2d):
-            _conv2d(workload, *operands)
+        }
+        if isinstance(workload, Contraction):
+            _contraction(workload, named)
     return tvm.IRModule({"main": builder.get()})
 
 
@@ -42,14 +41,28 @@ def naive_output(workload: Workload) -> TensorSpec:
     return TensorSpec(workload.output.shape, workload.output.numpy_type)
 
 
-def _dense(workload: Dense, activations: Any, weights: Any, output: Any) -> None:
+def _contraction(workload: Contraction, named: dict[str, Any]) -> None:
+    sums = named["output"]
+    if workload.out != "i32":
+        sums = T.sblock_alloc_buffer(workload.output_shape, "int32", align=VECTOR_BYTES)
+        IRBuilder.name("sums", sums)
+    if isinstance(workload, Dense):
+        _dense(workload, named, sums)
+    elif isinstance(workload, Conv2d):
+        _conv2d(workload, named, sums)
+    if workload.out != "i32":
+        _requantize(workload, named, sums)
+
+
+def _dense(workload: Dense, named: dict[str, Any], sums: Any) -> None:
     with T.grid(workload.m, workload.n, workload.k) as (m, n, k), T.sblock("multiply"):
         row, column = T.axis.spatial(workload.m, m), T.axis.spatial(workload.n, n)
         depth = T.axis.reduce(workload.k, k)
-        _accumulate(output, [row, column], activations[row, depth], weights[column, depth])
+        activation, weight = named["activations"][row, depth], named["weights"][column, depth]
+        _accumulate(workload, named, sums, [row, column], (activation, weight))
 
 
-def _conv2d(workload: Conv2d, activations: Any, weights: Any, output: Any) -> None:
+def _conv2d(workload: Conv2d, named: dict[str, Any], sums: Any) -> None:
     height, width = workload.output_size
     depth, outputs = workload.ci // workload.groups, workload.co // workload.groups
     spatial = (workload.n, height, width, workload.co)
@@ -63,14 +76,39 @@ def _conv2d(workload: Conv2d, activations: Any, weights: Any, output: Any) -> No
         nchw = workload.layout == "nchw"
         inside = tvm.tirx.all(row >= 0, row < workload.h, column >= 0, column < workload.w)
         index = (b, channel, row, column) if nchw else (b, row, column, channel)
-        zero = tvm.tirx.const(0, NUMPY_TYPES[workload.lhs])
-        value = T.if_then_else(inside, activations[index], zero)
+        border = tvm.tirx.const(workload.lzp, NUMPY_TYPES[workload.lhs])
+        value = T.if_then_else(inside, named["activations"][index], border)
         target = [b, o, y, x] if nchw else [b, y, x, o]
-        _accumulate(output, target, value, weights[o, dy, dx, c])
+        _accumulate(workload, named, sums, target, (value, named["weights"][o, dy, dx, c]))
 
 
-def _accumulate(output: Any, index: list[Any], activation: Any, weight: Any) -> None:
+def _accumulate(
+    workload: Contraction, named: dict[str, Any], sums: Any, index: list[Any],
+    factors: tuple[Any, Any],
+) -> None:  # fmt: skip
     with T.init():
-        T.buffer_store(output, 0, index)
-    product = T.cast(activation, "int32") * T.cast(weight, "int32")
-    T.buffer_store(output, output[tuple(index)] + product, index)
+        start = named["bias"][index[workload.channel_axis]] if workload.bias else 0
+        T.buffer_store(sums, start, index)
+    lhs, rhs = (
+        T.cast(factor, "int32") - zero_point
+        for factor, zero_point in zip(factors, (workload.lzp, workload.rzp), strict=True)
+    )
+    T.buffer_store(sums, sums[tuple(index)] + lhs * rhs, index)
+
+
+def _requantize(workload: Contraction, named: dict[str, Any], sums: Any) -> None:
+    # Pixels and vectors matter to the rule only.
+    epilogue = Epilogue(
+        1, 1, workload.out, workload.requant == "channel", workload.act, bool(workload.residual)
+    )
+    operands = Operands(
+        sums, named["multiplier"], named["requantize"], named.get("residual"), named.get("add"),
+        named["output"],
+    )  # fmt: skip
+    with T.grid(*workload.output_shape) as loops, T.sblock("requantize"):
+        index = tuple(
+            T.axis.spatial(extent, loop)
+            for extent, loop in zip(workload.output_shape, loops, strict=True)
+        )
+        multiplier = (index[workload.channel_axis] if epilogue.per_channel else 0,)
+        store_requantized(epilogue, operands, Element(index, multiplier, index))

@@ -87,10 +87,10 @@ def _row_copy(width: str, depth: str, dtype: str, scope: str) -> str:
     return row_copy(int(width), int(depth), dtype, scope)
 
 
-def _row_clear(width: str, depth: str, dtype: str, scope: str) -> str:
+def _row_clear(width: str, depth: str, dtype: str, scope: str, fill: str = "0") -> str:
     from vrmpy_tune.intrin.rows import row_clear
 
-    return row_clear(int(width), int(depth), dtype, scope)
+    return row_clear(int(width), int(depth), dtype, scope, int(fill))
 
 
 def _row_widen(width: str, dtype: str, scope: str) -> str:
@@ -99,10 +99,17 @@ def _row_widen(width: str, dtype: str, scope: str) -> str:
     return row_widen(int(width), dtype, scope)
 
 
+def _requantize(*parameters: str) -> str:
+    from vrmpy_tune.intrin.requantize import Epilogue, requantize
+
+    return requantize(Epilogue.parse(*parameters))
+
+
 _KINDS: Final[dict[str, Callable[..., str]]] = {
     "scalar_sum": _scalar_sum,
     "word_sum": _word_sum,
     "lane_sum": _lane_sum,
+    "requantize": _requantize,
     "row_copy": _row_copy,
     "row_clear": _row_clear,
     "row_widen": _row_widen,

@@ -58,10 +58,10 @@ def row_copy(width: int, depth: int, dtype: str, scope: str) -> str:
 
 
 @functools.cache
-def row_clear(width: int, depth: int, dtype: str, scope: str) -> str:
-    """Register the rule ``row[x, 0, c] = 0``; return its name.
+def row_clear(width: int, depth: int, dtype: str, scope: str, fill: int = 0) -> str:
+    """Register the rule ``row[x, 0, c] = fill``; return its name.
 
-    The parameters are those of :func:`row_copy`.
+    The other parameters are those of :func:`row_copy`.
     """
     size = width * depth * tvm.DataType(dtype).itemsize
 
@@ -78,13 +78,13 @@ def row_clear(width: int, depth: int, dtype: str, scope: str) -> str:
     def describe(row: Any) -> None:
         with T.grid(width, depth) as (x, c), T.sblock("fill"):
             i, k = T.axis.spatial(width, x), T.axis.spatial(depth, c)
-            T.buffer_store(row, tvm.tirx.const(0, dtype), [i, 0, k])
+            T.buffer_store(row, tvm.tirx.const(fill, dtype), [i, 0, k])
 
     def implement(row: Any) -> None:
-        zero, count = tvm.tirx.const(0, "int32"), tvm.tirx.const(size, "int32")
-        T.evaluate(T.call_extern("handle", "memset", row.access_ptr("w"), zero, count))
+        value, count = tvm.tirx.const(fill, "int32"), tvm.tirx.const(size, "int32")
+        T.evaluate(T.call_extern("handle", "memset", row.access_ptr("w"), value, count))
 
-    name = f"row_clear/{width}/{depth}/{dtype}/{scope}"
+    name = f"row_clear/{width}/{depth}/{dtype}/{scope}" + (f"/{fill}" if fill else "")
     TensorIntrin.register(name, build(describe), build(implement))
     return name
 

@@ -8,7 +8,7 @@ serves every layer of the same shape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.errors import WorkloadError
@@ -52,7 +52,8 @@ class Contraction(Workload):
     requant:
         ``"tensor"`` or ``"channel"``: one multiplier, or one for each output channel.
     act:
-        ``"relu"`` clips below, ``"clip"`` on both sides, at bounds that are operands.
+        ``"relu"`` clips below, ``"clip"`` on both sides, at bounds that are operands: of ``add``
+        where there is a residual, else of ``requantize``.  Without it, the type's bounds hold.
     residual:
         1 if a quantized tensor of the output's shape and type is added.
     lzp, rzp:
@@ -136,9 +137,13 @@ class Contraction(Workload):
         if self.requant == "none":
             return sums
         multiplier = np.expand_dims(named["multiplier"], self._behind_channels)
-        result = Requantize(*(int(one) for one in named["requantize"]))(sums, multiplier)
+        shift, zero_point, *bounds = (int(one) for one in named["requantize"])
+        own = LIMITS[self.out] if self.residual else self._clipping(*bounds)
+        result = Requantize(shift, zero_point, *own)(sums, multiplier)
         if self.residual:
-            result = Add(*(int(one) for one in named["add"]))(result, named["residual"])
+            total = Add(*(int(one) for one in named["add"]))
+            low, high = self._clipping(total.low, total.high)
+            result = replace(total, low=low, high=high)(result, named["residual"])
         return result.astype(self.output.numpy_type)
 
     def draw(self, kind: str, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -193,6 +198,11 @@ class Contraction(Workload):
         inside = self.accumulate(activations.astype(np.int32), shifted)
         ones = self.accumulate(np.full_like(activations, self.lzp, np.int32), shifted)
         return np.asarray(inside - ones)
+
+    def _clipping(self, low: int, high: int) -> tuple[int, int]:
+        """Return the bounds that the activation applies of those given."""
+        lowest, highest = LIMITS[self.out]
+        return low if self.act != "none" else lowest, high if self.act == "clip" else highest
 
     def _bounds(self, zero_point: int) -> tuple[int, int]:
         """Return clipping bounds for verification: what the activation leaves of the type."""
