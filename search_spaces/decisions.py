@@ -25,6 +25,11 @@ LOOP_PACKETS: Final = {"zig-rotate": 1, "zig": 3, "tvm": 2, "packets": 0}
 ROW_PACKETS: Final = 3
 """Packets that one row of the kernel adds to a tile; read off generated code."""
 
+WORDS_PACKETS: Final = 1.5
+BYTES_PACKETS: Final = 3.0
+"""Starting one accumulator vector, and storing it as it is or requantized; read off generated code:
+requantizing takes two packets for two multiplications, and the rest fits beside them."""
+
 TILE_PACKETS: Final = 12
 """Address arithmetic of one register tile; read off generated code."""
 
@@ -84,7 +89,8 @@ class Decisions:
         )
         loop = LOOP_PACKETS[CODE_GENERATORS[self.generator].name] if self.depth[0] > 1 else 0
         rows = geometry.kernel[0] * (self.depth[0] * (issue + loop) + ROW_PACKETS)
-        tile = rows + 1.5 * multiplies + TILE_PACKETS
+        behind = BYTES_PACKETS if geometry.narrow else WORDS_PACKETS
+        tile = rows + behind * multiplies + TILE_PACKETS
         tiles = geometry.batch * (geometry.height // self.sketch.rows)
         tiles *= self.columns[0] * self.columns[1] * geometry.groups
         tiles *= geometry.vectors // self.sketch.vectors

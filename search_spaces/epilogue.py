@@ -7,7 +7,8 @@ neighbours in the output they are stored aside, ``crop`` copies them, and ``add`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 from tvm.tirx.script import builder as T
 
@@ -22,8 +23,12 @@ from vrmpy_tune.intrin.requantize import (
     requantize,
     store_requantized,
 )
+from vrmpy_tune.intrin.rows import block_copy
 from vrmpy_tune.target import LANES, VECTOR_BYTES
 from vrmpy_tune.workload.base import product
+
+CALL_BYTES: Final = 96
+"""Bytes from which on a call of ``memcpy`` is faster than copies through scalar registers."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,3 +161,27 @@ def schedule_store(sch: Schedule, epilogue: Epilogue) -> None:
     sch.tensorize(loops[-inner], requantize(epilogue))
     for loop in loops[-inner - 5 : -inner]:
         sch.unroll(loop)
+
+
+def schedule_crop(sch: Schedule, geometry: Geometry, epilogue: Epilogue) -> None:
+    """Copy bytes to where they belong, as many at a time as are neighbours on both sides."""
+    b, y, x, g, o = sch.get_loops(sch.get_sblock("crop"))
+    aside = _Aside(geometry, epilogue)
+    rows = geometry.batch * geometry.height
+    together = math.gcd(geometry.outputs, LANES)
+    whole = aside.lanes == geometry.outputs == aside.piece and geometry.groups == 1
+    if rows > 1:
+        sch.parallel(sch.fuse(b, y))
+        sch.reorder(g, x)
+    elif geometry.width > 1:
+        sch.reorder(x, g)
+        sch.parallel(x)
+    if geometry.channels_first:
+        return
+    if whole and rows > 1 and geometry.width > 1:
+        sch.tensorize(x, block_copy((geometry.width, geometry.outputs), epilogue.dtype))
+    elif aside.piece == aside.lanes and geometry.outputs >= CALL_BYTES:
+        sch.tensorize(o, block_copy((geometry.outputs,), epilogue.dtype))
+    elif together > 1:
+        _, lane = sch.split(o, [None, together])
+        sch.vectorize(lane)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from search_spaces.epilogue import schedule_store
+from search_spaces.epilogue import schedule_crop, schedule_store
 from search_spaces.program import Form
 from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
@@ -119,7 +119,9 @@ def apply(
         schedule_sums(sch, geometry, scope)
     tile = _tile(sch, geometry, sketch, epilogue)
     _finish(sch, geometry, form, scope, tile)
-    if geometry.is_cropped:
+    if epilogue is not None and geometry.is_cropped:
+        schedule_crop(sch, geometry, epilogue)
+    elif geometry.is_cropped:
         _parallel_rows(sch, "crop")
     _annotate(sch, sketch)
 

@@ -35,10 +35,11 @@ def test_they_equal_byte_loops_for_all_sizes_to_300_and_all_alignments() -> None
         ("memcpy", 0, 5, 1000, 60),
         ("memcpy", 0, 0, 4096, 80),
         ("memcpy", 0, 5, 4096, 110),
+        ("aligned memcpy", 0, 0, 1000, 60),
     ],
 )
 def test_they_take_few_packets(function: str, to: int, source: int, size: int, most: int) -> None:
-    which = {"memset": 0, "memcpy": 1}[function]
+    which = {"memset": 0, "memcpy": 1, "aligned memcpy": 3}[function]
     defines = (f"FUNCTION={which}", f"SIZE={size}", f"TO={to}", f"FROM={source}")
     (counts,) = run("memory_cost", *defines, bytes_in=8192, bytes_out=8192).counts
     print(f"\n{function} of {size} bytes at offsets {to}, {source}: {counts.packets_total} packets")

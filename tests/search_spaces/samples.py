@@ -45,6 +45,7 @@ FUSED: Final = (
     "dense:m=6,n=64,k=8,lhs=u8,rhs=u8,out=i8,act=clip,residual=1",
     "dense:m=3,n=128,k=4,lhs=u8,rhs=i8,out=u8,bias=1,requant=channel,act=relu,residual=1",
     "dense:m=1,n=97,k=9,lhs=i8,rhs=i8,out=i8,act=relu,residual=1,lzp=-3,rzp=5",
+    "conv2d:n=1,h=3,w=5,ci=4,co=64,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=u8,out=u8",
     # Borders of the zero point, strides, groups, nchw; joined rows.
     "conv2d:n=1,h=9,w=8,ci=7,co=31,kh=3,kw=2,stride=2x1,pad=0x0x1x1,lhs=i8,rhs=u8,out=i8,"
     "requant=channel,act=clip,lzp=-128",

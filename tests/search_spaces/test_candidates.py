@@ -56,7 +56,7 @@ def test_only_sketches_that_ask_for_vtcm_allocate_there(text: str, space: str) -
 
 
 @pytest.mark.device
-@pytest.mark.parametrize("text", (FUSED[3], FUSED[4], FUSED[5], FUSED[6]))
+@pytest.mark.parametrize("text", (FUSED[3], FUSED[4], FUSED[6], FUSED[7]))
 def test_a_trace_replays_on_the_program_that_packs_its_own_constants(text: str) -> None:
     workload = parse_workload(text)
     for space in spaces_of(workload):

@@ -87,6 +87,12 @@ def _row_copy(width: str, depth: str, dtype: str, scope: str) -> str:
     return row_copy(int(width), int(depth), dtype, scope)
 
 
+def _block_copy(shape: str, dtype: str) -> str:
+    from vrmpy_tune.intrin.rows import block_copy
+
+    return block_copy(tuple(int(extent) for extent in shape.split("x")), dtype)
+
+
 def _row_clear(width: str, depth: str, dtype: str, scope: str, fill: str = "0") -> str:
     from vrmpy_tune.intrin.rows import row_clear
 
@@ -111,6 +117,7 @@ _KINDS: Final[dict[str, Callable[..., str]]] = {
     "lane_sum": _lane_sum,
     "requantize": _requantize,
     "row_copy": _row_copy,
+    "block_copy": _block_copy,
     "row_clear": _row_clear,
     "row_widen": _row_widen,
 }

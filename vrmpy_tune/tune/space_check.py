@@ -44,13 +44,13 @@ WORKLOADS: Final = (
     "conv2d:n=1,h=9,w=9,ci=12,co=40,kh=3,kw=3,stride=1,pad=0x0x1x1,lhs=u8,rhs=i8,layout=nchw",
     "conv2d:n=1,h=1,w=1,ci=129,co=65,kh=1,kw=1,stride=1,pad=0,lhs=i8,rhs=i8",
     "dense:m=31,n=33,k=33,lhs=i8,rhs=i8,bias=1,lzp=-3,rzp=5",
-    "dense:m=33,n=64,k=32,lhs=u8,rhs=i8,out=i8,bias=1,act=clip,residual=1",
+    "dense:m=33,n=64,k=32,lhs=u8,rhs=i8,out=i8,bias=1,requant=tensor,act=clip,residual=1",
     "conv2d:n=1,h=14,w=14,ci=32,co=64,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8,out=u8,bias=1,"
     "requant=channel,act=relu,lzp=7",
     "conv2d:n=1,h=7,w=7,ci=64,co=128,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=i8,out=u8,bias=1,"
     "requant=channel,act=relu,residual=1,lzp=128",
     "conv2d:n=1,h=9,w=9,ci=12,co=40,kh=3,kw=3,stride=2,pad=1,lhs=i8,rhs=u8,layout=nchw,out=i8,"
-    "residual=1,rzp=128",
+    "requant=tensor,residual=1,rzp=128",
 )
 """Small workloads of every operator, form and data type, most of them of odd sizes."""
 
