@@ -100,3 +100,27 @@ def test_features_are_finite_numbers_of_one_length_for_every_choice() -> None:
     rows = [one.numbers(view, Form.SCALAR) for one in (TILE_2_BY_8, *BAD)]
     assert len({len(row) for row in rows}) == 1
     assert all(0 <= float(number) < 1e6 for row in rows for number in row)
+
+
+@pytest.mark.device
+def test_requantizing_costs_at_most_three_packets_a_vector() -> None:
+    """Packets with bytes as output, less packets with words and their stores."""
+    text = "conv2d:n=1,h=8,w=28,ci=128,co=128,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=u8"
+    chosen = Decisions(Sketch(4, 1, vtcm=False), ROTATE, (1, 32, 7), (1, 1), (4, 8))
+    space = find_space("conv2d.scalar/1")
+    assert space is not None
+    packets = {}
+    for epilogue in ("", ",out=u8,bias=1,requant=channel,act=relu"):
+        workload = parse_workload(text + epilogue)
+        verifier = Verifier(workload, ("random",))
+        made = compiled(fixed(workload, space, chosen).mod)
+        specs = space.inputs(workload), (space.output(workload),)
+        result = qemu().run(
+            Job(made.object_file, "main", *specs), verifier.arguments(space), V68, Limits()
+        )
+        assert verifier.difference(result) is None
+        packets[epilogue] = result.counts[0].packets_total
+    words, requantized = packets.values()
+    cost = (requantized - words) / (8 * 28 * 4)
+    print(f"\n{words} packets, {requantized} requantized: {cost:.2f} a vector")
+    assert 0 < cost <= 3
