@@ -168,7 +168,7 @@ def test_row_8_a_code_generator_that_misbehaves_costs_its_candidates_only(
 class _Broken:
     """Stands in for MetaSchedule's XGBoost model."""
 
-    def __init__(self, predict: Callable[[int], Any], **_: Any) -> None:
+    def __init__(self, predict: Callable[[int], Any]) -> None:
         self._predict = predict
 
     def update(self, *_: Any) -> None:
@@ -193,8 +193,8 @@ MODELS: dict[str, Callable[[int], Any]] = {
 def test_row_14_the_search_goes_on_at_random_when_the_cost_model_fails(
     fake_run: FakeRun, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    broken = partial(_Broken, MODELS[way])
-    monkeypatch.setattr("vrmpy_tune.tune.cost_model.ms.cost_model.XGBModel", broken)
+    broken = _Broken(MODELS[way])
+    monkeypatch.setattr("vrmpy_tune.tune.cost_model.learned_model", lambda *_: broken)
     found = set()
     for store in ("a.db", "b.db"):
         events: list[Event] = []

@@ -12,8 +12,11 @@ from tvm.s_tir import meta_schedule as ms
 from search_spaces import find_space
 from search_spaces.decisions import Decisions
 from search_spaces.geometry import geometry
+from vrmpy_tune.records import canonical_trace
+from vrmpy_tune.replay import trace_json
 from vrmpy_tune.target import TARGETS
 from vrmpy_tune.tune.cost_model import WARMUP, DecisionFeatures, GuardedModel, TaskTable
+from vrmpy_tune.tune.draws import plain_trace
 from vrmpy_tune.workload import parse_workload
 
 WORKLOAD = parse_workload("dense:m=96,n=64,k=128,lhs=u8,rhs=u8")
@@ -27,8 +30,9 @@ class Scripted:
         self.answer = answer
         self.updates = 0
 
-    def update(self, *_: Any) -> None:
+    def update(self, _context: Any, _candidates: Any, results: Any) -> None:
         self.updates += 1
+        self.learned = results
 
     def predict(self, *_: Any) -> Any:
         if isinstance(self.answer, Exception):
@@ -58,7 +62,8 @@ def model(answer: Any, warnings: list[str]) -> Any:
 
 
 def warm(guarded: Any, candidates: list[Any]) -> None:
-    guarded.update(CONTEXT, candidates, [None] * WARMUP)
+    repeated = [candidates[index % len(candidates)] for index in range(WARMUP)]
+    guarded.update(CONTEXT, repeated, [SimpleNamespace(run_secs=[1.0])] * WARMUP)
 
 
 def test_before_any_measurement_the_packet_estimate_ranks(candidates: list[Any]) -> None:
@@ -71,11 +76,53 @@ def test_before_any_measurement_the_packet_estimate_ranks(candidates: list[Any])
     assert list(np.argsort(-scores)) == list(np.argsort(costs))
 
 
-def test_after_the_warm_up_the_learned_model_ranks(candidates: list[Any]) -> None:
-    wanted = np.arange(len(candidates), dtype=np.float64)
-    guarded = model(wanted, [])
+def test_after_the_warm_up_the_learned_model_corrects_the_estimate(candidates: list[Any]) -> None:
+    estimates = model(None, []).tasks.estimates(CONTEXT, candidates)
+    factors = np.geomspace(0.01, 1.0, len(candidates))
+    guarded = model(factors, [])
     warm(guarded, candidates)
-    np.testing.assert_array_equal(guarded.predict(CONTEXT, candidates), wanted)
+    order = np.argsort(guarded.predict(CONTEXT, candidates))
+    np.testing.assert_array_equal(order, np.argsort(factors / estimates))
+    assert list(order) != list(np.argsort(1.0 / estimates))
+
+
+def test_the_learned_model_sees_how_far_each_estimate_was_off(candidates: list[Any]) -> None:
+    guarded = model(None, [])
+    estimates = guarded.tasks.estimates(CONTEXT, candidates)
+    results = [SimpleNamespace(run_secs=[3.0 * one]) for one in estimates[:-1]]
+    guarded.update(CONTEXT, candidates, [*results, SimpleNamespace(run_secs=None)])
+    *ratios, failed = guarded.model.learned
+    np.testing.assert_allclose([one.run_secs for one in ratios], 3.0)
+    assert failed.run_secs is None
+
+
+def test_the_real_model_learns_which_candidates_their_estimates_flatter(
+    candidates: list[Any],
+) -> None:
+    space = find_space("dense.scalar/1")
+    assert space is not None
+    table = TaskTable()
+    table.add("task", WORKLOAD, space)
+    guarded = GuardedModel(table, 0, pytest.fail)._inst
+    context = SimpleNamespace(task_name="task", mod=space.module(WORKLOAD))
+    flattered = np.arange(len(candidates)) % 2
+    estimates = table.estimates(context, candidates)
+    results = [
+        SimpleNamespace(run_secs=[estimate * (1 + 3 * off)])
+        for estimate, off in zip(estimates, flattered, strict=True)
+    ]
+    before = guarded.predict(context, candidates)
+    guarded.update(context, candidates * 8, results * 8)
+    ratios = guarded.predict(context, candidates) / before
+    assert ratios[flattered == 1].max() < 0.5 * ratios[flattered == 0].min()
+
+
+def test_plain_traces_are_scored_like_the_real_ones(candidates: list[Any]) -> None:
+    guarded = model(None, [])
+    plain = [plain_trace(canonical_trace(trace_json(one.sch.trace))) for one in candidates]
+    np.testing.assert_array_equal(
+        guarded.scores("task", plain), guarded.predict(CONTEXT, candidates)
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,7 +156,7 @@ def test_features_are_finite_and_tell_candidates_apart(candidates: list[Any]) ->
 
 def test_the_learned_model_is_metaschedules_own_on_these_features(candidates: list[Any]) -> None:
     table = model(None, []).tasks
-    assert isinstance(GuardedModel(table, 0, pytest.fail).model, ms.cost_model.XGBModel)
-    arrays = DecisionFeatures(table)._inst.extract_from(CONTEXT, candidates)
+    assert isinstance(GuardedModel(table, 0, pytest.fail).model, ms.cost_model.XGBModel._cls)
+    arrays = DecisionFeatures(table).extract_from(CONTEXT, candidates)
     rows = np.concatenate([array.numpy() for array in arrays])
     np.testing.assert_array_equal(rows, table.features(CONTEXT, candidates))

@@ -13,7 +13,7 @@ import pytest
 from search_spaces import find_space
 from tests.records.samples import record
 from vrmpy_tune.errors import UsageError
-from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, Outcome
 from vrmpy_tune.tune.busy import BusyClock
 from vrmpy_tune.tune.effort import EFFORTS, effort
 from vrmpy_tune.tune.task import HOPELESS, Task
@@ -55,11 +55,15 @@ def test_of_equal_figures_the_best_does_not_depend_on_the_order() -> None:
     assert found[0] == found[1]
 
 
-def test_a_cut_candidate_could_not_win_by_the_other_metric_either() -> None:
-    """All packets spread over every context evenly are still more than the best's."""
-    from vrmpy_tune.target import TARGETS
-
-    assert max(target.contexts for target in TARGETS.values()) <= HOPELESS
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_cut_candidate_is_hopeless_however_evenly_its_work_is_spread(metric: str) -> None:
+    one = task()
+    best = record(1, metric=metric)
+    one.note(Outcome.OK, best)
+    limit = one.packet_limit()
+    assert limit is not None
+    contexts = len(best.counts.context_packets) if metric == QEMU_CRITICAL else 1
+    assert limit / contexts == pytest.approx(HOPELESS * best.value, rel=0.01)
 
 
 def test_the_random_state_is_the_tasks_own() -> None:

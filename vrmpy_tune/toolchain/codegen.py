@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from vrmpy_tune.errors import BuildError, BuildTimeoutError
 from vrmpy_tune.toolchain import zig
 from vrmpy_tune.toolchain.packets.repack import SEQUENTIAL_FLAGS, repack
+from vrmpy_tune.toolchain.pipelining import without_futile_pipelining
 from vrmpy_tune.toolchain.versions import toolchain_versions
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def to_object(
             raise
         except BuildError:
             pass  # an instruction that the scheduler does not know: LLVM's own packets, then
+    text = without_futile_pipelining(text)
     return zig.compile_llvm_ir(text, target, directory, flags=generator.flags, limits=limits)
 
 

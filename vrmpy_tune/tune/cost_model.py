@@ -1,12 +1,13 @@
-"""The cost model: MetaSchedule's XGBoost on the decisions of a trace, with a prior and a guard.
+"""The cost model: the packet arithmetic, corrected by MetaSchedule's XGBoost, with a guard.
 
-Until there are enough measurements, candidates are ranked by the packet arithmetic of
-:meth:`search_spaces.decisions.Decisions.estimate`; if the model fails, the search goes on at
-random.
+Candidates are ranked by :meth:`search_spaces.space.Space.estimate` times what the learned model
+says the estimate is off by; before there are measurements it says nothing.  If the model fails,
+the search goes on at random.
 """
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,16 +16,20 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from search_spaces.space import Space
     from vrmpy_tune.workload import Workload
 
-WARMUP: Final = 16
-"""Measurements before the learned model replaces the prior."""
+WARMUP: Final = 8
+"""Measurements before the learned model corrects the estimate."""
 
 FEATURES: Final = 32
 """Features of a candidate; spaces with fewer leave zeros before the last, the estimate."""
+
+SHARPNESS: Final = 4
+"""Exponent of the scores: the evolutionary search draws parents in proportion to them, and packets
+of good and bad candidates differ too little for that."""
 
 
 class TaskTable:
@@ -37,7 +42,7 @@ class TaskTable:
         """Register a task."""
         self._tasks[name] = (workload, space)
 
-    def features(self, context: Any, candidates: list[Any]) -> np.ndarray:
+    def features(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
         """Return one row of features for each candidate, float32."""
         workload, space = self._tasks[str(context.task_name)]
         rows = np.zeros((len(candidates), FEATURES), np.float32)
@@ -46,19 +51,34 @@ class TaskTable:
             row[: len(choices)], row[-1] = choices, estimate
         return rows
 
+    def estimates(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
+        """Return the estimate of each candidate, relative to its workload's size; positive."""
+        rows = self.features(context, candidates)
+        return np.maximum(rows[:, -1].astype(np.float64), 1e-9)
 
-@derived_object
-class DecisionFeatures(ms.feature_extractor.PyFeatureExtractor):  # type: ignore[misc]
+
+class DecisionFeatures:
     """Feature extractor that reads the decisions of a trace instead of the lowered program."""
 
     def __init__(self, tasks: TaskTable) -> None:
-        super().__init__()
         self.tasks = tasks
 
-    def extract_from(self, context: Any, candidates: list[Any]) -> list[Any]:
+    def extract_from(self, context: Any, candidates: Sequence[Any]) -> list[Any]:
         """Return one array of one row for each candidate."""
         rows = self.tasks.features(context, candidates)
         return [tvm.runtime.tensor(row[np.newaxis]) for row in rows]
+
+
+def learned_model(tasks: TaskTable, seed: int) -> Any:
+    """Return MetaSchedule's XGBoost model on the features of decisions."""
+    # Without the wrapper by which C++ would call it, so that it takes plain traces, too.
+    model = ms.cost_model.XGBModel._cls(
+        config=ms.cost_model.xgb_model.XGBConfig(seed=seed, nthread=1),
+        num_warmup_samples=0,
+        verbose_eval=0,
+    )
+    model.extractor = DecisionFeatures(tasks)
+    return model
 
 
 @derived_object
@@ -74,7 +94,7 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
     warn:
         Called once with a sentence when the model fails.
     model:
-        The learned model; MetaSchedule's ``XGBModel`` by default.
+        The learned model; :func:`learned_model` by default.
     """
 
     def __init__(
@@ -82,12 +102,7 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.tasks = tasks
-        self.model = model or ms.cost_model.XGBModel(
-            extractor=DecisionFeatures(tasks),
-            config=ms.cost_model.xgb_model.XGBConfig(seed=seed, nthread=1),
-            num_warmup_samples=WARMUP,
-            verbose_eval=0,
-        )
+        self.model = model or learned_model(tasks, seed)
         self.generator = np.random.default_rng(seed)
         self.warn = warn
         self.failed = False
@@ -101,33 +116,37 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         """Save the learned model."""
         self.model.save(path)
 
-    def update(self, context: Any, candidates: list[Any], results: list[Any]) -> None:
-        """Learn from measurements."""
+    def update(self, context: Any, candidates: Sequence[Any], results: Sequence[Any]) -> None:
+        """Learn from measurements by how much their estimates were off."""
         self.measured += len(results)
         if not self.failed:
             try:
-                self.model.update(context, candidates, results)
+                estimates = self.tasks.estimates(context, candidates)
+                ratios = [_over(one, by) for one, by in zip(results, estimates, strict=True)]
+                self.model.update(context, candidates, ratios)
             except Exception as error:
                 self._fail(error)
 
-    def predict(self, context: Any, candidates: list[Any]) -> np.ndarray:
+    def predict(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
         """Return a score for each candidate; higher is better."""
         if self.failed:
             return self.generator.random(len(candidates))
         try:
-            if self.measured < WARMUP:
-                return self._prior(context, candidates)
-            scores = np.asarray(self.model.predict(context, candidates), np.float64)
-            if scores.shape != (len(candidates),) or not np.isfinite(scores).all():
-                raise ValueError("it predicted something that is not a finite number")
+            scores = 1.0 / self.tasks.estimates(context, candidates)
+            if self.measured >= WARMUP:
+                learned = np.asarray(self.model.predict(context, candidates), np.float64)
+                if learned.shape != scores.shape or not np.isfinite(learned).all():
+                    raise ValueError("it predicted something that is not a finite number")
+                scores *= np.maximum(learned, 1e-3)
         except Exception as error:
             self._fail(error)
             return self.generator.random(len(candidates))
-        return scores
+        return scores**SHARPNESS
 
-    def _prior(self, context: Any, candidates: list[Any]) -> np.ndarray:
-        estimates = self.tasks.features(context, candidates)[:, -1].astype(np.float64)
-        return 1.0 / np.maximum(estimates, 1e-9)
+    def scores(self, task: str, traces: Sequence[Any]) -> np.ndarray:
+        """Return the scores of traces, real or plain, of the task called ``task``."""
+        candidates = [SimpleNamespace(sch=SimpleNamespace(trace=trace)) for trace in traces]
+        return self.predict(SimpleNamespace(task_name=task), candidates)
 
     def _fail(self, error: Exception) -> None:
         self.failed = True
@@ -135,3 +154,10 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
             f"The cost model failed ({type(error).__name__}: {str(error)[:200]}); "
             "the search goes on at random."
         )
+
+
+def _over(result: Any, estimate: float) -> Any:
+    """Return a runner's result relative to the estimate; one without a time as it is."""
+    if not result.run_secs:
+        return result
+    return SimpleNamespace(run_secs=[float(one) / float(estimate) for one in result.run_secs])

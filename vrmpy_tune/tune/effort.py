@@ -34,9 +34,9 @@ class Effort:
 
 
 EFFORTS: Final = {
-    "quick": Effort(trials=32, batch=16, population=64, generations=3, random_share=0.1),
-    "normal": Effort(trials=128, batch=16, population=96, generations=3, random_share=0.1),
-    "max": Effort(trials=512, batch=32, population=192, generations=4, random_share=0.15),
+    "quick": Effort(trials=32, batch=16, population=24, generations=2, random_share=0.1),
+    "normal": Effort(trials=128, batch=16, population=32, generations=2, random_share=0.1),
+    "max": Effort(trials=512, batch=32, population=96, generations=3, random_share=0.15),
 }
 
 

@@ -25,9 +25,12 @@ from vrmpy_tune.tune.cost_model import GuardedModel, TaskTable
 from vrmpy_tune.tune.evaluator import Evaluation
 from vrmpy_tune.tune.events import BatchSearched, CandidateMeasured, Warned
 from vrmpy_tune.tune.mutator import MutateGenerator
+from vrmpy_tune.tune.strategy import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import numpy as np
 
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.effort import Effort
@@ -56,6 +59,8 @@ class Engine:
         Candidates evaluated at once.
     events:
         Told what happens; called from several threads, one at a time.
+    search:
+        One of :data:`~vrmpy_tune.tune.strategy.STRATEGIES`.
     """
 
     def __init__(
@@ -68,8 +73,10 @@ class Engine:
         seed: int,
         workers: int,
         events: Callable[[Event], None],
+        search: str = "evolutionary",
     ) -> None:
         self.tasks, self.target, self.effort, self.seed = tasks, target, effort, seed
+        self._search = search
         self._evaluator, self._workers, self._events = evaluator, workers, events
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -104,6 +111,7 @@ class Engine:
         with _without_builtin_intrinsics():
             contexts = [self._context(task) for task in self.tasks]
         model = GuardedModel(table, self.seed, lambda text: self._emit(Warned(text)))
+        self._model = model._inst
         with ThreadPoolExecutor(self._workers, "evaluate") as self._threads:
             ms.tune.tune_tasks(
                 tasks=contexts,
@@ -140,19 +148,29 @@ class Engine:
             task.module,
             target=self.target.tvm_target(),
             space_generator=generator,
-            search_strategy=_Strategy(self, task),
+            search_strategy=STRATEGIES[self._search](
+                self, task, self.effort, task.random_state(self.seed)
+            ),
             task_name=task.name,
             rand_state=task.random_state(self.seed),
             num_threads=1,
         )
 
-    def has_budget(self, task: Task, sent: int) -> bool:
-        """Whether ``task`` may send more candidates after ``sent``."""
+    def allowance(self, task: Task) -> int:
+        """Return how many candidates ``task`` may propose now; 0 ends its search."""
         late = self._deadline is not None and time.monotonic() > self._deadline
-        return not (late or self.stopped or sent >= task.trials)
+        if late or self.stopped:
+            return 0
+        return min(self.effort.batch, task.trials - task.sent)
+
+    def scores(self, task: Task, traces: list[Any]) -> np.ndarray:
+        """Return the cost model's scores of traces, real or plain; higher is better."""
+        scores: np.ndarray = self._model.scores(task.name, traces)
+        return scores
 
     def announce(self, task: Task, candidates: list[Any], seconds: float) -> None:
         """Take the batch that the search just generated; the builder is called with it next."""
+        task.sent += len(candidates)
         self._batch = (task, candidates)
         self._emit(BatchSearched(str(task.workload), seconds, len(candidates)))
 
@@ -222,60 +240,6 @@ def _without_builtin_intrinsics() -> Iterator[None]:
         yield
     finally:
         del sys.modules[name]
-
-
-@derived_object
-class _Strategy(ms.search_strategy.PySearchStrategy):  # type: ignore[misc]
-    """TVM's evolutionary search, with our budget and an ear on what it generates."""
-
-    def __init__(self, engine: Engine, task: Task) -> None:
-        super().__init__()
-        effort = engine.effort
-        self.engine, self.task, self.sent = engine, task, 0
-        self.search = ms.search_strategy.EvolutionarySearch(
-            population_size=effort.population,
-            init_measured_ratio=0.3,
-            init_min_unmeasured=effort.population // 4,
-            max_fail_count=5,
-            genetic_num_iters=effort.generations,
-            genetic_mutate_prob=0.85,
-            genetic_max_fail_count=10,
-            eps_greedy=effort.random_share,
-        )
-
-    def _initialize_with_tune_context(self, context: Any) -> None:
-        self.search._initialize_with_tune_context(context)
-
-    def pre_tuning(
-        self,
-        max_trials: int,
-        num_trials_per_iter: int,
-        design_spaces: list[Any],
-        database: Any = None,
-        cost_model: Any = None,
-    ) -> None:
-        trials = min(max_trials, self.task.trials)
-        self.search.pre_tuning(trials, num_trials_per_iter, design_spaces, database, cost_model)
-
-    def post_tuning(self) -> None:
-        self.search.post_tuning()
-
-    def generate_measure_candidates(self) -> list[Any] | None:
-        if not self.engine.has_budget(self.task, self.sent):
-            return None
-        started = time.monotonic()
-        candidates: list[Any] | None = self.search.generate_measure_candidates()
-        if candidates is None:
-            return None
-        self.sent += len(candidates)
-        self.engine.announce(self.task, list(candidates), time.monotonic() - started)
-        return candidates
-
-    def notify_runner_results(self, measure_candidates: list[Any], results: list[Any]) -> None:
-        self.search.notify_runner_results(measure_candidates, results)
-
-    def clone(self) -> Any:
-        return _Strategy(self.engine, self.task)
 
 
 @derived_object

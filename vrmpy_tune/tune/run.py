@@ -110,6 +110,7 @@ def tune(
     effort: str = "normal",
     seed: int = 0,
     records: str | None = None,
+    search: str = "evolutionary",
     events: Callable[[Event], None] = lambda _: None,
 ) -> list[TuneResult]:
     """Search, measure and store; the same call again resumes and measures nothing twice.
@@ -130,6 +131,8 @@ def tune(
         Same seed, same device, same result.
     records:
         Store that gets every record; the user's own by default.
+    search:
+        ``evolutionary``, or ``random`` to compare it with.
     events:
         Told what happens, one event at a time.
 
@@ -174,8 +177,9 @@ def tune(
         with CodegenPool(slots) as pool, BusyClock() as clock:
             evaluator = Evaluator(opened, pool, store, target, metric, seed=seed)
             engine = Engine(
-                tasks, target, chosen, evaluator, seed=seed, workers=slots, events=listen
-            )
+                tasks, target, chosen, evaluator,
+                seed=seed, workers=slots, events=listen, search=search,
+            )  # fmt: skip
             with stopping_on_interrupt(engine.stop) as interrupted:
                 engine.run(time_s)
         results = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.measurement import QEMU_PACKETS, Outcome
 from vrmpy_tune.tune.candidate import hash_of
 from vrmpy_tune.verification import Verifier
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.workload import Workload
 
-HOPELESS: int = 4
-"""A candidate is cut once it has used this many times the packets of the best one."""
+HOPELESS: Final = 1.5
+"""A candidate is cut once its figure is sure to be this many times that of the best one."""
 
 
 @dataclass
@@ -40,6 +40,8 @@ class Task:
         Candidates evaluated so far, failures included.
     failures:
         How many ended in which class of failure.
+    sent:
+        Candidates proposed so far.
     """
 
     workload: Workload
@@ -49,6 +51,7 @@ class Task:
     best: Record | None = None
     measured: int = 0
     failures: dict[Outcome, int] = field(default_factory=dict)
+    sent: int = 0
 
     @property
     def name(self) -> str:
@@ -70,8 +73,12 @@ class Task:
         return 1 + zlib.crc32(f"{seed} {self.name}".encode()) % (2**31 - 2)
 
     def packet_limit(self) -> int | None:
-        """Return the packets after which a candidate cannot win any more."""
-        return None if self.best is None else HOPELESS * self.best.counts.packets_total
+        """Return the packets, of all contexts together, after which a candidate is hopeless."""
+        if self.best is None:
+            return None
+        # Work that is spread evenly over all contexts is on the critical path of each once.
+        contexts = 1 if self.best.metric == QEMU_PACKETS else len(self.best.counts.context_packets)
+        return int(HOPELESS * max(1, contexts) * self.best.value)
 
     def note(self, outcome: Outcome, record: Any) -> None:
         """Count one evaluated candidate."""

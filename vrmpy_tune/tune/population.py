@@ -1,0 +1,87 @@
+"""The first population: what the packet arithmetic thinks best, spread over the design spaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from vrmpy_tune.tune.draws import Draw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from vrmpy_tune.tune.draws import Design
+
+DRAWS: Final = 512
+"""Choices drawn from each design space to pick the first population from."""
+
+CROWDING: Final = 0.03
+"""By how much each choice already taken from a design space makes its next one look worse: about
+what the arithmetic is off by, so that design spaces that it thinks equal are all tried."""
+
+
+def draw_all(designs: Sequence[Design], count: int, random: np.random.Generator) -> list[Draw]:
+    """Draw up to ``count`` choices from each design space."""
+    return [draw for design in designs for draw in design.draw(count, random)]
+
+
+def first_population(
+    draws: Sequence[Draw],
+    estimate: Callable[[Draw], float],
+    count: int,
+    seeds: Iterable[Draw],
+    random: np.random.Generator,
+) -> list[Draw]:
+    """Pick what is measured first.
+
+    Parameters
+    ----------
+    draws:
+        What to pick from.
+    estimate:
+        Packets that a choice should take, about.
+    count:
+        How many to pick, at most.
+    seeds:
+        Choices that come first, for example what was good for a similar workload.
+    random:
+        Chooses among equal ones.
+    """
+    picked: dict[object, Draw] = {}
+    for seed in seeds:
+        if len(picked) < count:
+            picked.setdefault(seed.key, seed)
+    taken: dict[Design, int] = {}
+    for draw in picked.values():
+        taken[draw.design] = taken.get(draw.design, 0) + 1
+    # Of choices that cost the same by the arithmetic, one is tried before any second one.
+    queues: dict[Design, list[tuple[float, Draw]]] = {}
+    for index in random.permutation(len(draws)):
+        draw = draws[int(index)]
+        queues.setdefault(draw.design, []).append((estimate(draw), draw))
+    for design, queue in queues.items():
+        queues[design] = _distinct_first(queue)
+    while len(picked) < count and queues:
+        design = min(
+            queues, key=lambda one: queues[one][0][0] * (1.0 + CROWDING) ** taken.get(one, 0)
+        )
+        _, draw = queues[design].pop(0)
+        if not queues[design]:
+            del queues[design]
+        if draw.key not in picked:
+            picked[draw.key] = draw
+            taken[design] = taken.get(design, 0) + 1
+    return list(picked.values())
+
+
+def _distinct_first(queue: list[tuple[float, Draw]]) -> list[tuple[float, Draw]]:
+    """Order by estimate, each value once before any a second time."""
+    seen: dict[float, int] = {}
+    ranked = []
+    for cost, draw in queue:
+        repeat = seen.get(cost, 0)
+        seen[cost] = repeat + 1
+        ranked.append((repeat, cost, draw))
+    ranked.sort(key=lambda one: one[:2])
+    return [(cost, draw) for _, cost, draw in ranked]
