@@ -33,6 +33,8 @@ def tune(
     effort: str = "normal",
     seed: int = 0,
     records: str | None = None,
+    transfer: bool = True,
+    early_stop: bool = True,
     events: Callable[[Event], None] = lambda _: None,
 ) -> TuneResult:
     """Tune one workload; see :func:`vrmpy_tune.tune.run.tune` for the parameters and errors.
@@ -55,6 +57,8 @@ def tune(
         effort=effort,
         seed=seed,
         records=records,
+        transfer=transfer,
+        early_stop=early_stop,
         events=events,
     )
     if not results:

@@ -21,7 +21,8 @@ FakeRun = Callable[..., list[TuneResult]]
 def fake_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     """Tune workloads (texts) with the real search, on a fake device and without a compiler.
 
-    Takes the device, the pool and the store, and what ``tune`` takes besides.
+    Takes the device, the pool and the store, and what ``tune`` takes besides.  Neither records of
+    other workloads nor early stops play a part unless asked for.
     """
 
     def run(
@@ -43,7 +44,7 @@ def fake_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRun:
             target=TARGETS["hexagon-v68"],
             records=str(tmp_path / store),
             events=heard.append,
-            **{"effort": "quick", **options},
+            **{"effort": "quick", "transfer": False, "early_stop": False, **options},
         )
 
     return run

@@ -21,7 +21,7 @@ def estimates(store: Any) -> np.ndarray:
     workload, space = parse_workload(DENSE), find_space("dense.scalar/1")
     assert space is not None
     with open_store(store, readonly=True) as opened:
-        traces = [plain_trace(one.trace) for one in (*opened.query(), *opened.failures())]
+        traces = [plain_trace(one.identity.trace) for one in (*opened.query(), *opened.failures())]
     return np.array([space.estimate(workload, trace) for trace in traces])  # type: ignore[arg-type]
 
 

@@ -12,7 +12,15 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 from vrmpy_tune.cli.streams import say
 from vrmpy_tune.errors import UsageError
-from vrmpy_tune.tune.events import CandidateMeasured, Interrupted, RunFinished, RunStarted, Warned
+from vrmpy_tune.tune.events import (
+    CandidateMeasured,
+    Interrupted,
+    RecordsTransferred,
+    RunFinished,
+    RunStarted,
+    SearchEnded,
+    Warned,
+)
 from vrmpy_tune.tune.progress import Progress
 
 if TYPE_CHECKING:
@@ -191,24 +199,30 @@ def _task_row(task: TaskProgress) -> RenderableType:
 
 def notice(event: Event) -> str | None:
     """Return the line that an event deserves in every display, or ``None``."""
+    line: str | None = None
     match event:
         case RunStarted():
             count = len(event.workloads)
             limit = f", at most {duration_text(event.time_s)}" if event.time_s is not None else ""
-            return (
+            line = (
                 f"Tuning {count} workload{'s' * (count > 1)} for {event.target} by {event.metric}, "
                 f"{event.trials} trials each{limit}, seed {event.seed}"
             )
+        case RecordsTransferred():
+            sources = ", ".join(text for text, _ in event.records)
+            line = f"{event.workload}: {event.seeds} seeds for {event.space} from {sources}"
+        case SearchEnded():
+            line = f"{event.workload}: {event.space} ends after {event.sent}, {event.reason}"
         case Warned():
-            return f"Warning: {event.message}"
+            line = f"Warning: {event.message}"
         case RunFinished():
-            return f"Finished {event.workload}"
+            line = f"Finished {event.workload}"
         case Interrupted():
-            return (
+            line = (
                 f"Interrupted. {event.stored} outcomes are stored; "
                 f"resume with: {event.resume_command}"
             )
-    return None
+    return line
 
 
 def rate_text(progress: Progress) -> str:

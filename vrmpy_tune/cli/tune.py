@@ -51,6 +51,12 @@ def tune_workloads(
     records: Annotated[
         str | None, typer.Option("--records", metavar="URL", help=STORE_HELP)
     ] = None,
+    transfer: Annotated[
+        bool, typer.Option(help="Start from what records of similar workloads say.")
+    ] = True,
+    early_stop: Annotated[
+        bool, typer.Option(help="Leave trials over that would be of no use.")
+    ] = True,
     events: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write events as JSON lines; - for stdout.")
     ] = None,
@@ -91,6 +97,8 @@ def tune_workloads(
             effort=effort,
             seed=seed,
             records=records,
+            transfer=transfer,
+            early_stop=early_stop,
             events=listen,
         )
         entries = [result.as_json() for result in results]
@@ -114,7 +122,12 @@ def result_text(entry: dict[str, Any]) -> str:
         f"{best['packets_total']:,} packets ({best['packets_critical']:,} on the critical path), "
         f"{best['macs_per_packet']:.1f} MACs/packet, {best['ceiling_fraction']:.1%} of the ceiling"
     )
-    lines = (figures, f"record {best['record'][:16]}", ", ".join(counted))
+    lines = [figures, f"record {best['record'][:16]}", ", ".join(counted)]
+    if entry["stopped_early"]:
+        lines.append(f"stopped early {entry['stopped_early']}")
+    if seeds := entry["transfer"]["seeds"]:
+        sources = dict.fromkeys(one["workload"] for one in entry["transfer"]["records"])
+        lines.append(f"{seeds} seeds from records of {', '.join(sources)}")
     return "\n  ".join([entry["workload"], *lines])
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from search_spaces.space import Space
+    from vrmpy_tune.tune.transfer import Similar
     from vrmpy_tune.workload import Workload
 
 WARMUP: Final = 8
@@ -41,6 +42,10 @@ class TaskTable:
     def add(self, name: str, workload: Workload, space: Space) -> None:
         """Register a task."""
         self._tasks[name] = (workload, space)
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a task of this name."""
+        return name in self._tasks
 
     def features(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
         """Return one row of features for each candidate, float32."""
@@ -127,6 +132,22 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
             except Exception as error:
                 self._fail(error)
 
+    def learn(self, space: Space, similar: Sequence[Similar]) -> None:
+        """Learn from the records of similar workloads how candidates of a space compare."""
+        for one in similar:
+            if not one.is_instructive:
+                continue
+            name = f"{one.workload} {space.name}"
+            if self.tasks.knows(name):
+                continue
+            self.tasks.add(name, one.workload, space)
+            context = SimpleNamespace(task_name=name, mod=space.module(one.workload))
+            candidates = [
+                SimpleNamespace(sch=SimpleNamespace(trace=trace)) for trace in one.traces()
+            ]
+            results = [SimpleNamespace(run_secs=[float(record.value)]) for record in one.records]
+            self.update(context, candidates, results)
+
     def predict(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
         """Return a score for each candidate; higher is better."""
         if self.failed:
@@ -145,8 +166,7 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
 
     def scores(self, task: str, traces: Sequence[Any]) -> np.ndarray:
         """Return the scores of traces, real or plain, of the task called ``task``."""
-        candidates = [SimpleNamespace(sch=SimpleNamespace(trace=trace)) for trace in traces]
-        return self.predict(SimpleNamespace(task_name=task), candidates)
+        return self.predict(SimpleNamespace(task_name=task), _candidates(traces))
 
     def _fail(self, error: Exception) -> None:
         self.failed = True
@@ -154,6 +174,21 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
             f"The cost model failed ({type(error).__name__}: {str(error)[:200]}); "
             "the search goes on at random."
         )
+
+
+def cost_of(score: float) -> float:
+    """Return what the score of a candidate says of its packets, up to a constant of its task."""
+    return float(max(score, 1e-30) ** (-1.0 / SHARPNESS))
+
+
+def gain_of(score: float, known: float) -> float:
+    """Return how much better than that of ``known`` a score is, as a fraction of the packets."""
+    return 1.0 - cost_of(score) / cost_of(known)
+
+
+def _candidates(traces: Sequence[Any]) -> list[Any]:
+    """Return what looks like MetaSchedule's candidates with these traces."""
+    return [SimpleNamespace(sch=SimpleNamespace(trace=trace)) for trace in traces]
 
 
 def _over(result: Any, estimate: float) -> Any:

@@ -24,6 +24,10 @@ class Effort:
         Generations between two batches.
     random_share:
         Share of a batch drawn at random instead of by predicted rank.
+    patience:
+        Candidates without a gain after which a search ends.
+    gain:
+        What counts as one, as a fraction of the best figure.
     """
 
     trials: int
@@ -31,12 +35,20 @@ class Effort:
     population: int
     generations: int
     random_share: float
+    patience: int
+    gain: float = 0.002
 
 
 EFFORTS: Final = {
-    "quick": Effort(trials=32, batch=16, population=24, generations=2, random_share=0.1),
-    "normal": Effort(trials=128, batch=16, population=32, generations=2, random_share=0.1),
-    "max": Effort(trials=512, batch=32, population=96, generations=3, random_share=0.15),
+    "quick": Effort(
+        trials=32, batch=16, population=24, generations=2, random_share=0.1, patience=16
+    ),
+    "normal": Effort(
+        trials=128, batch=16, population=32, generations=2, random_share=0.1, patience=32
+    ),
+    "max": Effort(
+        trials=512, batch=32, population=96, generations=3, random_share=0.15, patience=96
+    ),
 }
 
 

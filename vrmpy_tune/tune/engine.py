@@ -20,12 +20,19 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.tune.budget import Budget
 from vrmpy_tune.tune.candidate import Candidate
 from vrmpy_tune.tune.cost_model import GuardedModel, TaskTable
 from vrmpy_tune.tune.evaluator import Evaluation
-from vrmpy_tune.tune.events import BatchSearched, CandidateMeasured, Warned
+from vrmpy_tune.tune.events import (
+    BatchSearched,
+    CandidateMeasured,
+    RecordsTransferred,
+    SearchEnded,
+    Warned,
+)
 from vrmpy_tune.tune.mutator import MutateGenerator
-from vrmpy_tune.tune.strategy import STRATEGIES
+from vrmpy_tune.tune.strategy import SECONDS_PER_PACKET, STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,9 +44,7 @@ if TYPE_CHECKING:
     from vrmpy_tune.tune.evaluator import Evaluator
     from vrmpy_tune.tune.events import Event
     from vrmpy_tune.tune.task import Task
-
-SECONDS_PER_PACKET: Final = 1e-6
-"""MetaSchedule ranks by seconds; any constant keeps the order of packets."""
+    from vrmpy_tune.tune.transfer import Seed
 
 MUTATE_TILES: Final = 0.85
 MUTATE_GENERATOR: Final = 0.15
@@ -61,6 +66,8 @@ class Engine:
         Told what happens; called from several threads, one at a time.
     search:
         One of :data:`~vrmpy_tune.tune.strategy.STRATEGIES`.
+    early_stop:
+        Whether a search may end before its trials are spent, when more would be of no use.
     """
 
     def __init__(
@@ -74,10 +81,19 @@ class Engine:
         workers: int,
         events: Callable[[Event], None],
         search: str = "evolutionary",
+        early_stop: bool = True,
     ) -> None:
         self.tasks, self.target, self.effort, self.seed = tasks, target, effort, seed
         self._search = search
         self._evaluator, self._workers, self._events = evaluator, workers, events
+        self._budgets = {
+            str(workload): Budget(
+                [task for task in tasks if task.workload == workload],
+                effort,
+                early_stop=early_stop,
+            )
+            for workload in {task.workload: None for task in tasks}
+        }
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._deadline: float | None = None
@@ -112,6 +128,8 @@ class Engine:
             contexts = [self._context(task) for task in self.tasks]
         model = GuardedModel(table, self.seed, lambda text: self._emit(Warned(text)))
         self._model = model._inst
+        for task in self.tasks:
+            self._model.learn(task.space, task.similar)
         with ThreadPoolExecutor(self._workers, "evaluate") as self._threads:
             ms.tune.tune_tasks(
                 tasks=contexts,
@@ -156,12 +174,28 @@ class Engine:
             num_threads=1,
         )
 
-    def allowance(self, task: Task) -> int:
+    def allowance(self, task: Task, promise: Callable[[], float]) -> int:
         """Return how many candidates ``task`` may propose now; 0 ends its search."""
         late = self._deadline is not None and time.monotonic() > self._deadline
         if late or self.stopped:
             return 0
-        return min(self.effort.batch, task.trials - task.sent)
+        allowance = self._budgets[str(task.workload)].allowance(task, promise)
+        if allowance.reason:
+            text, space = str(task.workload), task.space.name
+            self._emit(SearchEnded(text, space, task.sent, task.trials, allowance.reason))
+        return allowance.count
+
+    def seeded(self, task: Task, seeds: list[Seed]) -> None:
+        """Tell what the first batch owes to records of similar workloads."""
+        if not task.similar:
+            return
+        records: dict[str, list[str]] = {}
+        for seed in seeds:
+            records.setdefault(seed.record.workload, []).append(seed.record.short_id)
+        samples = sum(len(one.records) for one in task.similar if one.is_instructive)
+        owed = tuple((text, tuple(ids)) for text, ids in records.items())
+        text, space = str(task.workload), task.space.name
+        self._emit(RecordsTransferred(text, space, len(seeds), samples, owed))
 
     def scores(self, task: Task, traces: list[Any]) -> np.ndarray:
         """Return the cost model's scores of traces, real or plain; higher is better."""

@@ -97,7 +97,7 @@ class CandidateMeasured(Event):
     index:
         Candidates of this workload in this space so far, this one included.
     trials:
-        Candidates that this workload will get in this space.
+        Candidates that this workload may get in all its spaces.
     cached:
         Whether the outcome was remembered, so that nothing ran.
     message:
@@ -140,6 +140,54 @@ class BatchSearched(Event):
     workload: str
     seconds: float
     candidates: int
+
+
+@dataclass(frozen=True)
+class RecordsTransferred(Event):
+    """A search starts with what records of similar workloads say.
+
+    Attributes
+    ----------
+    workload, space:
+        What is searched: canonical text, and name of the search space.
+    seeds:
+        Candidates of the first batch that were mapped from such records.
+    samples:
+        Records that the cost model has learned from.
+    records:
+        For each similar workload its text and the ids of its records behind the seeds.
+    """
+
+    kind: ClassVar[str] = "records-transferred"
+
+    workload: str
+    space: str
+    seeds: int
+    samples: int
+    records: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class SearchEnded(Event):
+    """The search in one space ends before the trials are spent.
+
+    Attributes
+    ----------
+    workload, space:
+        Canonical text, and name of the search space.
+    sent, trials:
+        Candidates proposed in this space, and those that the workload had in all its spaces.
+    reason:
+        Why more would be of no use, for example ``"no gain in 32"``.
+    """
+
+    kind: ClassVar[str] = "search-ended"
+
+    workload: str
+    space: str
+    sent: int
+    trials: int
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,21 @@ from search_spaces import spaces_for
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import DeviceError, NoValidCandidateError, UsageError
 from vrmpy_tune.measurement import METRICS, Outcome
-from vrmpy_tune.records.location import default_url, open_store
+from vrmpy_tune.records.location import default_url, open_store, open_stores
+from vrmpy_tune.records.shipped import shipped_records
 from vrmpy_tune.toolchain.pool import CodegenPool
 from vrmpy_tune.toolchain.versions import require_toolchain
 from vrmpy_tune.tune.busy import BusyClock
 from vrmpy_tune.tune.effort import effort as effort_named
-from vrmpy_tune.tune.events import Interrupted, RunFinished, RunStarted, TaskStarted
+from vrmpy_tune.tune.events import (
+    CandidateMeasured,
+    Interrupted,
+    RecordsTransferred,
+    RunFinished,
+    RunStarted,
+    SearchEnded,
+    TaskStarted,
+)
 from vrmpy_tune.tune.interrupt import stopping_on_interrupt
 from vrmpy_tune.tune.task import Task
 from vrmpy_tune.verification import Verifier
@@ -53,6 +62,10 @@ class TuneResult:
         CPU seconds used by this run, over wall time x cores.
     interrupted:
         Whether the run was stopped before its budget was spent.
+    ended:
+        Which searches ended before the budget was spent, and why.
+    transferred:
+        What they started from.
     """
 
     workload: Workload
@@ -67,6 +80,15 @@ class TuneResult:
     wall_s: float
     busy_fraction: float
     interrupted: bool = False
+    ended: tuple[SearchEnded, ...] = ()
+    transferred: tuple[RecordsTransferred, ...] = ()
+
+    @property
+    def stopped_early(self) -> str | None:
+        """Why candidates were left over, or ``None``."""
+        if not self.ended or self.interrupted or self.measured >= self.trials:
+            return None
+        return f"after {self.measured} of {self.trials}: {self.ended[-1].reason}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of ``tune --json``."""
@@ -84,6 +106,19 @@ class TuneResult:
             "busy_fraction": round(self.busy_fraction, 4),
             "candidates_per_minute": round(60 * self.measured / max(self.wall_s, 1e-9), 1),
             "interrupted": self.interrupted,
+            "stopped_early": self.stopped_early,
+            "ended": [
+                {"space": one.space, "sent": one.sent, "reason": one.reason} for one in self.ended
+            ],
+            "transfer": {
+                "seeds": sum(one.seeds for one in self.transferred),
+                "samples": sum(one.samples for one in self.transferred),
+                "records": [
+                    {"space": one.space, "workload": text, "ids": list(ids)}
+                    for one in self.transferred
+                    for text, ids in one.records
+                ],
+            },
             "best": {
                 "record": self.best.id,
                 "space": self.best.space,
@@ -110,6 +145,8 @@ def tune(
     effort: str = "normal",
     seed: int = 0,
     records: str | None = None,
+    transfer: bool = True,
+    early_stop: bool = True,
     search: str = "evolutionary",
     events: Callable[[Event], None] = lambda _: None,
 ) -> list[TuneResult]:
@@ -131,6 +168,11 @@ def tune(
         Same seed, same device, same result.
     records:
         Store that gets every record; the user's own by default.
+    transfer:
+        Whether to start from what records of similar workloads say, of this store and of those that
+        ship.
+    early_stop:
+        Whether a search may end before its trials are spent, when more would be of no use.
     search:
         ``evolutionary``, or ``random`` to compare it with.
     events:
@@ -156,29 +198,31 @@ def tune(
     command = _resume_command(
         workloads, target=target, device=device, metric=metric, trials=trials,
         time_s=time_s, effort=effort, seed=seed, records=records,
+        transfer=transfer, early_stop=early_stop,
     )  # fmt: skip
     with open_store(url) as store, open_device(device) as opened:
         _check_device(opened, target, metric)
         slots = opened.info().slots
         tasks = _tasks(workloads, target, budget)
         texts = tuple(str(workload) for workload in workloads)
+        if transfer and search != "random":
+            _transfer(store, tasks, target, metric, texts)
         events(RunStarted(texts, target.name, metric, seed, budget, command, time_s))
         for workload in workloads:
             own = tuple(task.space.name for task in tasks if task.workload is workload)
             events(TaskStarted(str(workload), own))
-        recalled: dict[str, int] = {}
+        notes = {text: _Notes() for text in texts}
 
         def listen(event: Event) -> None:
-            if getattr(event, "cached", False):
-                text = event.workload  # type: ignore[attr-defined]
-                recalled[text] = recalled.get(text, 0) + 1
+            if note := notes.get(getattr(event, "workload", "")):
+                note.take(event)
             events(event)
 
         with CodegenPool(slots) as pool, BusyClock() as clock:
             evaluator = Evaluator(opened, pool, store, target, metric, seed=seed)
             engine = Engine(
                 tasks, target, chosen, evaluator,
-                seed=seed, workers=slots, events=listen, search=search,
+                seed=seed, workers=slots, events=listen, search=search, early_stop=early_stop,
             )  # fmt: skip
             with stopping_on_interrupt(engine.stop) as interrupted:
                 engine.run(time_s)
@@ -189,7 +233,7 @@ def tune(
                 target=target,
                 metric=metric,
                 seed=seed,
-                recalled=recalled,
+                notes=notes[str(workload)],
                 clock=clock,
                 interrupted=interrupted(),
             )
@@ -231,16 +275,47 @@ def _check_device(device: Device, target: HexagonTarget, metric: str) -> None:
 
 
 def _tasks(workloads: Sequence[Workload], target: HexagonTarget, trials: int) -> list[Task]:
-    """Split each workload's budget over its search spaces."""
+    """Return each workload in each of its spaces, if there is a candidate for each."""
     tasks = []
     for workload in workloads:
         verifier = Verifier(workload)
-        spaces = spaces_for(workload, target)
-        for index, space in enumerate(spaces):
-            share = trials * (index + 1) // len(spaces) - trials * index // len(spaces)
-            if share:
-                tasks.append(Task(workload, space, share, verifier))
+        spaces = spaces_for(workload, target)[:trials]
+        tasks += [Task(workload, space, trials, verifier) for space in spaces]
     return tasks
+
+
+def _transfer(
+    store: Store, tasks: list[Task], target: HexagonTarget, metric: str, texts: tuple[str, ...]
+) -> None:
+    """Tell each task what this store and the shipped records know of similar workloads."""
+    from vrmpy_tune.tune.transfer import similar_workloads
+
+    shipped = shipped_records()
+    with open_stores([shipped] if shipped else []) as others:
+        for task in tasks:
+            task.similar = similar_workloads(
+                (store, others), task.workload, task.space,
+                target=target.name, metric=metric, exclude=texts,
+            )  # fmt: skip
+
+
+@dataclass
+class _Notes:
+    """What the events of one workload add up to."""
+
+    recalled: int = 0
+    ended: tuple[SearchEnded, ...] = ()
+    transferred: tuple[RecordsTransferred, ...] = ()
+
+    def take(self, event: Event) -> None:
+        """Take an event of the workload in."""
+        match event:
+            case CandidateMeasured(cached=True):
+                self.recalled += 1
+            case SearchEnded():
+                self.ended += (event,)
+            case RecordsTransferred():
+                self.transferred += (event,)
 
 
 def _result(
@@ -250,7 +325,7 @@ def _result(
     target: HexagonTarget,
     metric: str,
     seed: int,
-    recalled: dict[str, int],
+    notes: _Notes,
     clock: BusyClock,
     interrupted: bool,
 ) -> TuneResult:
@@ -265,14 +340,16 @@ def _result(
         target=target.name,
         metric=metric,
         seed=seed,
-        trials=sum(task.trials for task in own),
+        trials=own[0].trials,
         measured=sum(task.measured for task in own),
-        recalled=recalled.get(str(workload), 0),
+        recalled=notes.recalled,
         failures={str(outcome): number for outcome, number in failures.items()},
         best=best,
         wall_s=clock.wall_s,
         busy_fraction=clock.busy_fraction,
         interrupted=interrupted,
+        ended=notes.ended,
+        transferred=notes.transferred,
     )
 
 
@@ -302,6 +379,8 @@ def _resume_command(workloads: Sequence[Workload], *, target: HexagonTarget, **o
     parts = ["vrmpy-tune", "tune", *(str(workload) for workload in workloads)]
     parts += ["--target", target.name]
     for name, value in options.items():
-        if value is not None and value != defaults.get(name):
+        if isinstance(value, bool):
+            parts += [] if value else [f"--no-{name.replace('_', '-')}"]
+        elif value is not None and value != defaults.get(name):
             parts += [names.get(name, f"--{name}"), str(value)]
     return shlex.join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -9,17 +10,23 @@ import numpy as np
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from vrmpy_tune.tune.draws import Design, key_of
+from vrmpy_tune.tune.cost_model import cost_of, gain_of
+from vrmpy_tune.tune.draws import Design, key_of, plain_trace
 from vrmpy_tune.tune.population import DRAWS, draw_all, first_population
+from vrmpy_tune.tune.transfer import seeds_for
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from tvm.s_tir import Schedule
 
     from vrmpy_tune.tune.draws import Draw
     from vrmpy_tune.tune.effort import Effort
     from vrmpy_tune.tune.task import Task
+    from vrmpy_tune.tune.transfer import Seed
+
+SECONDS_PER_PACKET: Final = 1e-6
+"""MetaSchedule ranks by seconds; any constant keeps the order of packets."""
 
 SURPLUS: Final = 1.5
 """Candidates that the evolutionary search is asked for, over those that are measured: it does not
@@ -38,8 +45,11 @@ MEASURED_SHARE: Final = 0.5
 class Director(Protocol):
     """Whom a strategy asks how far it may go, and tells what it proposes."""
 
-    def allowance(self, task: Task) -> int:
-        """Return how many candidates ``task`` may propose now; 0 ends its search."""
+    def allowance(self, task: Task, promise: Callable[[], float]) -> int:
+        """Return how many candidates ``task`` may propose now; 0 ends its search.
+
+        ``promise`` returns the gain that the cost model expects, as a fraction of the best figure.
+        """
         ...
 
     def scores(self, task: Task, traces: list[Any]) -> np.ndarray:
@@ -48,6 +58,10 @@ class Director(Protocol):
 
     def announce(self, task: Task, candidates: list[Any], seconds: float) -> None:
         """Take the batch that was just proposed, and the seconds it took."""
+        ...
+
+    def seeded(self, task: Task, seeds: list[Seed]) -> None:
+        """Take what the first batch owes to records of similar workloads."""
         ...
 
 
@@ -79,7 +93,7 @@ class _Strategy(ms.search_strategy.PySearchStrategy):  # type: ignore[misc]
         """Hold nothing that must be let go."""
 
     def generate_measure_candidates(self) -> list[Any] | None:
-        count = self.director.allowance(self.task)
+        count = self.director.allowance(self.task, self.promise)
         if count <= 0:
             return None
         started = time.monotonic()
@@ -96,10 +110,22 @@ class _Strategy(ms.search_strategy.PySearchStrategy):  # type: ignore[misc]
         raise NotImplementedError
 
     def notify_runner_results(self, measure_candidates: list[Any], results: list[Any]) -> None:
-        """Need no results."""
+        self.task.settled += [
+            round(float(one.run_secs[0]) / SECONDS_PER_PACKET) if one.run_secs else None
+            for one in results
+        ]
 
     def clone(self) -> Any:
         return STRATEGIES[self.name](self.director, self.task, self.effort, self.seed)
+
+    def promise(self) -> float:
+        """Return the gain that the cost model expects of the best draw, over the best measured."""
+        if self.task.best is None:
+            return math.inf
+        best = plain_trace(self.task.best.trace)
+        traces = [best, *(draw.plain for draw in self.fresh_draws())]
+        known, *others = self.director.scores(self.task, traces)
+        return gain_of(max(others, default=0.0), known)
 
     def fresh_draws(self) -> list[Draw]:
         """Draw from every design space, leaving out what was proposed before."""
@@ -177,6 +203,7 @@ class Evolution(_Strategy):
         self.search.post_tuning()
 
     def notify_runner_results(self, measure_candidates: list[Any], results: list[Any]) -> None:  # noqa: D102
+        super().notify_runner_results(measure_candidates, results)
         self.search.notify_runner_results(measure_candidates, results)
 
     def propose(self, count: int) -> dict[Hashable, Any]:  # noqa: D102
@@ -193,13 +220,13 @@ class Evolution(_Strategy):
         return self._take(count)
 
     def _first(self, count: int) -> dict[Hashable, Any]:
-        space, workload = self.task.space, self.task.workload
+        task, draws = self.task, self.fresh_draws()
+        seeds = seeds_for(task.workload, task.space, task.similar, draws, count // 2)
+        self.director.seeded(task, seeds)
+        scores = self.director.scores(task, [draw.plain for draw in draws])
+        costs = {draw.key: cost_of(score) for draw, score in zip(draws, scores, strict=True)}
         picked = first_population(
-            self.fresh_draws(),
-            lambda draw: space.estimate(workload, draw.plain),
-            count,
-            (),
-            self.random,
+            draws, lambda draw: costs[draw.key], count, [one.draw for one in seeds], self.random
         )
         return self.candidates_of(picked)
 

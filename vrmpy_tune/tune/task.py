@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from search_spaces.space import Space
     from vrmpy_tune.records.record import Record
+    from vrmpy_tune.tune.transfer import Similar
     from vrmpy_tune.workload import Workload
 
 HOPELESS: Final = 1.5
@@ -31,7 +33,7 @@ class Task:
     workload, space:
         What is tuned.
     trials:
-        Candidates to spend.
+        Candidates that the workload may spend in all its spaces.
     verifier:
         Inputs and references, shared by the tasks of one workload.
     best:
@@ -42,6 +44,13 @@ class Task:
         How many ended in which class of failure.
     sent:
         Candidates proposed so far.
+    settled:
+        Figures of the candidates whose batch is complete, in the order in which they were proposed;
+        ``None`` for failures.
+    ended:
+        Whether the search ended before the trials were spent.
+    similar:
+        What is known of similar workloads.
     """
 
     workload: Workload
@@ -52,6 +61,9 @@ class Task:
     measured: int = 0
     failures: dict[Outcome, int] = field(default_factory=dict)
     sent: int = 0
+    settled: list[int | None] = field(default_factory=list)
+    ended: bool = False
+    similar: tuple[Similar, ...] = ()
 
     @property
     def name(self) -> str:
@@ -76,9 +88,31 @@ class Task:
         """Return the packets, of all contexts together, after which a candidate is hopeless."""
         if self.best is None:
             return None
-        # Work that is spread evenly over all contexts is on the critical path of each once.
-        contexts = 1 if self.best.metric == QEMU_PACKETS else len(self.best.counts.context_packets)
-        return int(HOPELESS * max(1, contexts) * self.best.value)
+        return int(HOPELESS * self._spread(self.best) * self.best.value)
+
+    def _spread(self, record: Record) -> int:
+        """Return how many packets there may be for each one that the metric counts."""
+        return 1 if record.metric == QEMU_PACKETS else max(1, len(record.counts.context_packets))
+
+    @property
+    def settled_best(self) -> int | None:
+        """The best figure of complete batches."""
+        return min((one for one in self.settled if one is not None), default=None)
+
+    @property
+    def bound_fraction(self) -> float:
+        """The workload's packet bound over the best figure of complete batches, 1.0 at most."""
+        if self.settled_best is None or self.best is None:
+            return 0.0
+        return self.workload.packet_bound / self._spread(self.best) / self.settled_best
+
+    def without_gain(self, gain: float) -> int:
+        """Return how many candidates there were since the best figure last fell by ``gain``."""
+        best, last = math.inf, 0
+        for index, figure in enumerate(self.settled):
+            if figure is not None and figure < (1.0 - gain) * best:
+                best, last = figure, index + 1
+        return len(self.settled) - last
 
     def note(self, outcome: Outcome, record: Any) -> None:
         """Count one evaluated candidate."""

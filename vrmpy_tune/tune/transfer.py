@@ -1,0 +1,176 @@
+"""What records of similar workloads say about a workload that nobody tuned."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from vrmpy_tune.errors import WorkloadError
+from vrmpy_tune.tune.draws import plain_trace
+from vrmpy_tune.workload import parse_workload
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from search_spaces.space import Space
+    from vrmpy_tune.records.record import Record
+    from vrmpy_tune.records.store import RecordReader
+    from vrmpy_tune.tune.draws import Draw, PlainTrace
+    from vrmpy_tune.workload import Workload
+
+NEIGHBOURS: Final = 6
+"""Similar workloads whose records are looked at."""
+
+SAMPLES: Final = 96
+"""Records of one of them that the cost model learns from, the best first."""
+
+LEAST_SAMPLES: Final = 8
+"""Records of one workload below which nothing can be learned of how its candidates compare."""
+
+SEEDS: Final = (3, 2, 1, 1, 1, 1)
+"""How many of the best records of the nearest, the second nearest, ... workload become seeds."""
+
+
+@dataclass(frozen=True)
+class Similar:
+    """What is known of one similar workload in one search space.
+
+    Attributes
+    ----------
+    workload:
+        The similar workload.
+    records:
+        Its records, best first.
+    """
+
+    workload: Workload
+    records: tuple[Record, ...]
+
+    @property
+    def is_instructive(self) -> bool:
+        """Whether there are enough records to learn how candidates compare."""
+        return len(self.records) >= LEAST_SAMPLES
+
+    def traces(self) -> list[PlainTrace]:
+        """Return the choices of the records."""
+        return [plain_trace(record.trace) for record in self.records]
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A choice that was good for a similar workload.
+
+    Attributes
+    ----------
+    record:
+        Where it was good.
+    draw:
+        The nearest choice that this workload has.
+    """
+
+    record: Record
+    draw: Draw
+
+
+def similar_workloads(
+    readers: Sequence[RecordReader],
+    workload: Workload,
+    space: Space,
+    *,
+    target: str,
+    metric: str,
+    exclude: Collection[str],
+) -> tuple[Similar, ...]:
+    """Return the most similar workloads that have records in the same space, nearest first.
+
+    Parameters
+    ----------
+    readers:
+        Stores; of workloads that several know, the first one's records are taken.
+    workload, space, target, metric:
+        What is to be tuned, and how.
+    exclude:
+        Texts of workloads that are left out: those tuned in this run, whose records would be there
+        when it is resumed, but were not when it began.
+
+    Raises
+    ------
+    StoreError
+        If a store cannot be read.
+    """
+    known: dict[str, tuple[float, Workload, RecordReader]] = {}
+    for reader in readers:
+        for text in reader.workloads():
+            other = _parse(text)
+            if other is None or text in known or text in exclude:
+                continue
+            if other.operator == workload.operator:
+                known[text] = (distance(workload, other), other, reader)
+    found: list[Similar] = []
+    for _, other, reader in sorted(known.values(), key=lambda one: (one[0], str(one[1]))):
+        records = reader.query(str(other), target, metric, space.name, SAMPLES)
+        if records:
+            found.append(Similar(other, tuple(records)))
+        if len(found) == NEIGHBOURS:
+            break
+    return tuple(found)
+
+
+def distance(one: Workload, other: Workload) -> float:
+    """Return how different two workloads of one operator are.
+
+    Numbers count by their ratio, an octave for 1; words that differ count as much.
+    """
+    total = 0.0
+    for field in dataclasses.fields(one):
+        left, right = getattr(one, field.name), getattr(other, field.name)
+        if left == right:
+            continue
+        pair = (_numbers(left), _numbers(right))
+        if None in pair or len(pair[0] or ()) != len(pair[1] or ()):
+            total += 1.0
+            continue
+        numbers = zip(pair[0] or (), pair[1] or (), strict=True)
+        total += sum(abs(math.log2((1 + a) / (1 + b))) for a, b in numbers)
+    return total
+
+
+def seeds_for(
+    workload: Workload,
+    space: Space,
+    similar: Sequence[Similar],
+    draws: Sequence[Draw],
+    count: int,
+) -> list[Seed]:
+    """Return the choices nearest to the best ones of similar workloads, at most ``count``.
+
+    Nearest is meant by the features of the cost model, which say how a kernel uses the machine
+    rather than how its loops are split.
+    """
+    if not similar or not draws:
+        return []
+    rows = np.log1p(np.array([space.features(workload, draw.plain)[:-1] for draw in draws]))
+    scale = np.maximum(rows.std(axis=0), 1e-6)
+    seeds: dict[Any, Seed] = {}
+    for number, one in zip(SEEDS, similar, strict=False):
+        for record, trace in list(zip(one.records, one.traces(), strict=True))[:number]:
+            wanted = np.log1p(np.array(space.features(one.workload, trace)[:-1]))
+            nearest = draws[int(np.abs((rows - wanted) / scale).sum(axis=1).argmin())]
+            seeds.setdefault(nearest.key, Seed(record, nearest))
+    return list(seeds.values())[:count]
+
+
+def _parse(text: str) -> Workload | None:
+    try:
+        return parse_workload(text)
+    except WorkloadError:
+        return None  # of a newer version, or of operators that this one does not have
+
+
+def _numbers(value: Any) -> tuple[int, ...] | None:
+    values = value if isinstance(value, tuple) else (value,)
+    return values if all(isinstance(one, int) and one >= 0 for one in values) else None
