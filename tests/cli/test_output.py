@@ -49,10 +49,12 @@ def test_tune_passes_on_what_was_asked(command: Command, replace: Replace) -> No
         return []
 
     replace("vrmpy_tune.tune.run", tune=tune)
-    command("tune", DENSE, CONV, DENSE, "--target", "v73", "--time", "1.5m", "--records", "a.db")
+    given = ("--target", "v73", "--time", "1.5m", "--records", "a.db", "--no-transfer")
+    command("tune", DENSE, CONV, DENSE, *given)
     assert asked["workloads"] == [parse_workload(DENSE), parse_workload(CONV)]
     assert asked["target"].name == "hexagon-v73"
     assert (asked["time_s"], asked["trials"], asked["records"]) == (90.0, None, "a.db")
+    assert (asked["transfer"], asked["early_stop"]) == (False, True)
 
 
 def test_tune_prints_its_figures_in_words(command: Command, replace: Replace) -> None:
@@ -65,6 +67,8 @@ def test_tune_prints_its_figures_in_words(command: Command, replace: Replace) ->
         "1 build-error",
         "96 candidates/min",
         "cores 90% busy",
+        "stopped early after 96 of 128: no gain in 32",
+        "2 seeds from records of 1 similar workloads",
     ):
         assert words in printed
 

@@ -209,8 +209,10 @@ def notice(event: Event) -> str | None:
                 f"{event.trials} trials each{limit}, seed {event.seed}"
             )
         case RecordsTransferred():
-            sources = ", ".join(text for text, _ in event.records)
-            line = f"{event.workload}: {event.seeds} seeds for {event.space} from {sources}"
+            line = (
+                f"{event.workload}: {event.seeds} seeds for {event.space} from records of "
+                f"{len(event.records)} similar workloads"
+            )
         case SearchEnded():
             line = f"{event.workload}: {event.space} ends after {event.sent}, {event.reason}"
         case Warned():

@@ -126,8 +126,8 @@ def result_text(entry: dict[str, Any]) -> str:
     if entry["stopped_early"]:
         lines.append(f"stopped early {entry['stopped_early']}")
     if seeds := entry["transfer"]["seeds"]:
-        sources = dict.fromkeys(one["workload"] for one in entry["transfer"]["records"])
-        lines.append(f"{seeds} seeds from records of {', '.join(sources)}")
+        similar = {one["workload"] for one in entry["transfer"]["records"]}
+        lines.append(f"{seeds} seeds from records of {len(similar)} similar workloads")
     return "\n  ".join([entry["workload"], *lines])
 
 
