@@ -39,7 +39,7 @@ class Tuner:
         self.events_file = events
         self.process = subprocess.Popen(
             [sys.executable, "-c", _MAIN, "tune", WORKLOAD,
-             "--records", str(store), "--events", str(events), *arguments],
+             "--records", str(store), "--events", str(events), "--no-early-stop", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
