@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vrmpy_tune.cli import compile, doctor, explain, records, run_artifact, spaces, tune
+from vrmpy_tune.cli import compile, doctor, explain, records, run_artifact, spaces, study, tune
 from vrmpy_tune.errors import VrmpyTuneError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ app.command("compile")(compile.compile_kernels)
 app.command("run")(run_artifact.run_kernels)
 app.command("explain")(explain.explain_workloads)
 app.add_typer(records.app, name="records")
+app.command("study")(study.study_searches)
 app.command("spaces")(spaces.list_spaces)
 app.command("doctor")(doctor.examine)
 

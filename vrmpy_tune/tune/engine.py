@@ -98,6 +98,7 @@ class Engine:
         self._stop = threading.Event()
         self._deadline: float | None = None
         self._batch: tuple[Task, list[Any]] | None = None
+        self._proposed: dict[str, int] = {}
         self._tickets: dict[str, Future[Evaluation]] = {}
         self._error: BaseException | None = None
 
@@ -124,7 +125,7 @@ class Engine:
         table = TaskTable()
         for task in self.tasks:
             table.add(task.name, task.workload, task.space)
-        with _without_builtin_intrinsics():
+        with without_builtin_intrinsics():
             contexts = [self._context(task) for task in self.tasks]
         model = GuardedModel(table, self.seed, lambda text: self._emit(Warned(text)))
         self._model = model._inst
@@ -212,12 +213,15 @@ class Engine:
         """Start evaluating the announced batch; return a ticket for each candidate."""
         assert self._batch is not None
         (task, candidates), self._batch = self._batch, None
-        limit = task.packet_limit()
+        limit, text = task.packet_limit(), str(task.workload)
         tickets = []
         for one in candidates:
+            self._proposed[text] = number = self._proposed.get(text, 0) + 1
             candidate = Candidate.of(task.workload, task.space, one.sch, task.structural_hash)
             ticket = str(len(self._tickets))
-            self._tickets[ticket] = self._threads.submit(self._evaluate, task, candidate, limit)
+            self._tickets[ticket] = self._threads.submit(
+                self._evaluate, task, candidate, number, limit
+            )
             tickets.append(ticket)
         return tickets
 
@@ -225,7 +229,9 @@ class Engine:
         """Return the evaluation behind a ticket."""
         return self._tickets[ticket]
 
-    def _evaluate(self, task: Task, candidate: Candidate, limit: int | None) -> Evaluation:
+    def _evaluate(
+        self, task: Task, candidate: Candidate, number: int, limit: int | None
+    ) -> Evaluation:
         if self.stopped:
             return Evaluation(Outcome.DEVICE_LOST, message="The run was interrupted.")
         try:
@@ -237,10 +243,10 @@ class Engine:
             return Evaluation(Outcome.DEVICE_LOST, message=str(error))
         with self._lock:
             task.note(evaluation.outcome, evaluation.record)
-            self._events(self._describe(task, evaluation))
+            self._events(self._describe(task, evaluation, number))
         return evaluation
 
-    def _describe(self, task: Task, evaluation: Evaluation) -> CandidateMeasured:
+    def _describe(self, task: Task, evaluation: Evaluation, number: int) -> CandidateMeasured:
         best = task.best
         packets = best.value if best else None
         return CandidateMeasured(
@@ -255,6 +261,7 @@ class Engine:
             cached=evaluation.cached,
             message=evaluation.message,
             record=evaluation.record.id if evaluation.record else None,
+            number=number,
         )
 
     def _emit(self, event: Event) -> None:
@@ -263,7 +270,7 @@ class Engine:
 
 
 @contextmanager
-def _without_builtin_intrinsics() -> Iterator[None]:
+def without_builtin_intrinsics() -> Iterator[None]:
     """Keep ``TuneContext`` from importing TVM's rules for every other processor: 30 seconds."""
     name = "tvm.s_tir.tensor_intrin"
     if name in sys.modules:

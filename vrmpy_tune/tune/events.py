@@ -104,6 +104,9 @@ class CandidateMeasured(Event):
         What went wrong; empty when nothing did.
     record:
         Id of the stored record; ``None`` unless it was verified.
+    number:
+        Its place among the workload's candidates in the order in which they were proposed, from 1:
+        unlike the order of events, the same whatever took how long.
     """
 
     kind: ClassVar[str] = "candidate-measured"
@@ -119,6 +122,7 @@ class CandidateMeasured(Event):
     cached: bool = False
     message: str = ""
     record: str | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True)
