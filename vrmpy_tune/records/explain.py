@@ -159,15 +159,30 @@ def _differences(
     return tuple(differing)
 
 
-def _distance(wanted: dict[str, str], text: str) -> tuple[int, float]:
-    """Count the fields that differ, and sum the doublings between their sizes."""
-    found = parse_workload_text(text)
+def nearness(wanted: dict[str, str], found: dict[str, str]) -> tuple[int, int, float]:
+    """Compare the fields of two workloads, as :func:`parse_workload_text` returns them.
+
+    Returns
+    -------
+    fields, words, doublings:
+        How many fields differ, how many of these are not both sizes, and the sum of the doublings
+        between the sizes that differ.
+    """
     keys = {key for key in {**wanted, **found} if wanted.get(key) != found.get(key)}
-    doublings = 0.0
+    words, doublings = 0, 0.0
     for key in keys:
         sizes = (wanted.get(key, ""), found.get(key, ""))
         if all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes):
             doublings += abs(math.log2(int(sizes[0]) / int(sizes[1])))
+        else:
+            words += 1
+    return len(keys), words, doublings
+
+
+def _distance(wanted: dict[str, str], text: str) -> tuple[int, float]:
+    """Count the fields that differ, and sum the doublings between their sizes."""
+    found = parse_workload_text(text)
+    fields, _, doublings = nearness(wanted, found)
     # Another operator's record is of no use, however similar its sizes.
-    other_operator = 100 if "operator" in keys else 0
-    return len(keys) + other_operator, doublings
+    other_operator = 100 if wanted["operator"] != found["operator"] else 0
+    return fields + other_operator, doublings

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from vrmpy_tune.errors import WorkloadError
+from vrmpy_tune.records.explain import nearness, parse_workload_text
 from vrmpy_tune.tune.draws import plain_trace
 from vrmpy_tune.workload import parse_workload
 
@@ -121,22 +120,10 @@ def similar_workloads(
 
 
 def distance(one: Workload, other: Workload) -> float:
-    """Return how different two workloads of one operator are.
-
-    Numbers count by their ratio, an octave for 1; words that differ count as much.
-    """
-    total = 0.0
-    for field in dataclasses.fields(one):
-        left, right = getattr(one, field.name), getattr(other, field.name)
-        if left == right:
-            continue
-        pair = (_numbers(left), _numbers(right))
-        if None in pair or len(pair[0] or ()) != len(pair[1] or ()):
-            total += 1.0
-            continue
-        numbers = zip(pair[0] or (), pair[1] or (), strict=True)
-        total += sum(abs(math.log2((1 + a) / (1 + b))) for a, b in numbers)
-    return total
+    """Return how different two workloads are: an octave between sizes counts as much as a word."""
+    fields = (parse_workload_text(str(workload)) for workload in (one, other))
+    _, words, doublings = nearness(*fields)
+    return words + doublings
 
 
 def seeds_for(
@@ -169,8 +156,3 @@ def _parse(text: str) -> Workload | None:
         return parse_workload(text)
     except WorkloadError:
         return None  # of a newer version, or of operators that this one does not have
-
-
-def _numbers(value: Any) -> tuple[int, ...] | None:
-    values = value if isinstance(value, tuple) else (value,)
-    return values if all(isinstance(one, int) and one >= 0 for one in values) else None
