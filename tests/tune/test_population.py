@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vrmpy_tune.tune.population import draw_all, first_population
+from vrmpy_tune.tune.population import TOLERANCE, draw_all, first_population, unexplored
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Item:
 
     @property
     def key(self) -> Any:
-        return (self.design, self.cost, self.number)
+        return (self.design, (self.cost, self.number))
 
 
 class Shelf:
@@ -45,7 +45,7 @@ def test_the_best_of_each_design_space_that_is_about_as_good_comes_first() -> No
     ]
     items += [Item("hopeless", 1000)]
     picked = pick(items, 6)
-    assert [one.key for one in picked[:2]] == [("a", 100, 0), ("b", 101, 0)]
+    assert [one.key for one in picked[:2]] == [("a", (100, 0)), ("b", (101, 0))]
     assert Counter(one.design for one in picked) == {"a": 3, "b": 3}
 
 
@@ -70,6 +70,29 @@ def test_seeds_come_first_and_once() -> None:
     assert picked[:2] == [items[7], items[0]]
     assert len({one.key for one in picked}) == 4
     assert pick(items, 1, seeds) == [items[7]]
+
+
+def test_options_that_nobody_had_are_tried_in_the_order_of_their_costs() -> None:
+    ranked = [Item("a", 100, 1), Item("a", 101, 2), Item("a", 101, 3), Item("a", 110, 2)]
+    ranked += [Item("a", 120, 5), Item("a", 100 * TOLERANCE + 1, 6)]
+    costs = [one.cost for one in ranked]
+
+    def tried(sent: list[Item], count: int) -> Any:
+        return unexplored(ranked, costs, [one.key for one in sent], count)  # type: ignore[arg-type]
+
+    assert tried(ranked[:1], 9) == ranked[1:5], "a new cost counts as an option, too"
+    assert tried(ranked[:1], 2) == ranked[1:3]
+    assert tried(ranked, 9) == []
+    assert unexplored([], [], [], 3) == []
+
+
+def test_a_share_of_the_first_population_explores() -> None:
+    items = [Item("a", 100 + step / 100, 0) for step in range(50)]
+    items += [Item("a", 110, number) for number in (1, 2, 3)]
+    random = np.random.default_rng(0)
+    picked: Any = first_population(items, lambda one: one.cost, 8, [], random, explored=2)  # type: ignore[arg-type,attr-defined,return-value]
+    assert len(picked) == 8
+    assert {one.cost for one in picked[:6]} == {100 + step / 100 for step in range(6)}
 
 
 def test_every_design_space_is_drawn_from() -> None:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     import tvm
+
+Key: TypeAlias = "tuple[Hashable, tuple[Hashable, ...]]"
+"""What equal choices have in common: the design space, and what was chosen in it."""
 
 
 class PlainTrace:
@@ -100,7 +103,7 @@ class Draw:
         return Trace(instructions, decisions)
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> Key:
         """What two equal choices have in common; see :meth:`Design.key_of`."""
         return (self.design.name, self.chosen)
 
@@ -212,7 +215,7 @@ class Design:
         return product(*(choice.options for choice in self.choices))
 
 
-def key_of(trace: Trace) -> Hashable:
+def key_of(trace: Trace) -> Key:
     """Return what equal choices have in common: :attr:`Draw.key` of the same choice is equal."""
     data = _plain_json(trace)
     varied = ("SamplePerfectTile", "SampleCategorical")
@@ -222,6 +225,11 @@ def key_of(trace: Trace) -> Hashable:
         if data[0][index][0] in varied
     )
     return (_skeleton(steps_of(data)), chosen)
+
+
+def options_of(key: Key) -> set[Hashable]:
+    """Return which innermost tile sizes and categories the choice with this key has."""
+    return {(place, one[-1] if isinstance(one, tuple) else one) for place, one in enumerate(key[1])}
 
 
 def _skeleton(steps: Sequence[Any]) -> Hashable:

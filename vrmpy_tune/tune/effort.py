@@ -22,8 +22,8 @@ class Effort:
         Candidates that the evolutionary search keeps.
     generations:
         Generations between two batches.
-    random_share:
-        Share of a batch drawn at random instead of by predicted rank.
+    explored:
+        Share of a batch that tries options which no candidate had yet.
     patience:
         Candidates without a gain after which a search ends.
     gain:
@@ -34,21 +34,17 @@ class Effort:
     batch: int
     population: int
     generations: int
-    random_share: float
+    explored: float
     patience: int
     gain: float = 0.002
 
 
 EFFORTS: Final = {
-    "quick": Effort(
-        trials=32, batch=16, population=24, generations=2, random_share=0.1, patience=16
-    ),
+    "quick": Effort(trials=32, batch=16, population=24, generations=2, explored=0.25, patience=16),
     "normal": Effort(
-        trials=128, batch=16, population=32, generations=2, random_share=0.1, patience=32
+        trials=128, batch=16, population=32, generations=2, explored=0.25, patience=32
     ),
-    "max": Effort(
-        trials=512, batch=32, population=96, generations=3, random_share=0.15, patience=96
-    ),
+    "max": Effort(trials=512, batch=32, population=96, generations=3, explored=0.25, patience=96),
 }
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vrmpy_tune.tune.draws import Draw
+from vrmpy_tune.tune.draws import options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from vrmpy_tune.tune.draws import Design
+    from vrmpy_tune.tune.draws import Design, Draw, Key
 
 DRAWS: Final = 512
 """Choices drawn from each design space to pick the first population from."""
@@ -19,6 +19,11 @@ DRAWS: Final = 512
 CROWDING: Final = 0.03
 """By how much each choice already taken from a design space makes its next one look worse: about
 what the arithmetic is off by, so that design spaces that it thinks equal are all tried."""
+
+
+TOLERANCE: Final = 1.25
+"""An option that no candidate had yet is tried if some choice with it looks at most this many times
+worse than the best: the arithmetic does not know, for example, which loops LLVM pipelines."""
 
 
 def draw_all(designs: Sequence[Design], count: int, random: np.random.Generator) -> list[Draw]:
@@ -32,6 +37,8 @@ def first_population(
     count: int,
     seeds: Iterable[Draw],
     random: np.random.Generator,
+    *,
+    explored: int = 0,
 ) -> list[Draw]:
     """Pick what is measured first.
 
@@ -47,8 +54,10 @@ def first_population(
         Choices that come first, for example what was good for a similar workload.
     random:
         Chooses among equal ones.
+    explored:
+        How many of them to pick by :func:`unexplored`.
     """
-    picked: dict[object, Draw] = {}
+    picked: dict[Key, Draw] = {}
     for seed in seeds:
         if len(picked) < count:
             picked.setdefault(seed.key, seed)
@@ -62,7 +71,7 @@ def first_population(
         queues.setdefault(draw.design, []).append((estimate(draw), draw))
     for design, queue in queues.items():
         queues[design] = _distinct_first(queue)
-    while len(picked) < count and queues:
+    while len(picked) < count - explored and queues:
         design = min(
             queues, key=lambda one: queues[one][0][0] * (1.0 + CROWDING) ** taken.get(one, 0)
         )
@@ -72,7 +81,35 @@ def first_population(
         if draw.key not in picked:
             picked[draw.key] = draw
             taken[design] = taken.get(design, 0) + 1
-    return list(picked.values())
+    ranked = sorted(draws, key=estimate)
+    others = unexplored(ranked, [estimate(draw) for draw in ranked], picked, explored)
+    return [*picked.values(), *others]
+
+
+def unexplored(
+    ranked: Sequence[Draw], costs: Sequence[float], sent: Iterable[Key], count: int
+) -> list[Draw]:
+    """Return the best choices that have an option which no candidate had yet.
+
+    Parameters
+    ----------
+    ranked, costs:
+        Choices, best first, and how many packets each should take, up to a constant.
+    sent:
+        Keys of the candidates so far.
+    count:
+        How many to return, at most.
+    """
+    known = {option for key in sent for option in options_of(key)}
+    found: list[Draw] = []
+    for draw, cost in zip(ranked, costs, strict=True):
+        if len(found) == count or cost > TOLERANCE * costs[0]:
+            break
+        options = options_of(draw.key)
+        if not options <= known:
+            known |= options
+            found.append(draw)
+    return found
 
 
 def _distinct_first(queue: list[tuple[float, Draw]]) -> list[tuple[float, Draw]]:

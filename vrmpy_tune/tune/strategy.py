@@ -12,15 +12,21 @@ from tvm.s_tir import meta_schedule as ms
 
 from vrmpy_tune.tune.cost_model import cost_of, gain_of
 from vrmpy_tune.tune.draws import Design, key_of, plain_trace
-from vrmpy_tune.tune.population import DRAWS, draw_all, first_population
+from vrmpy_tune.tune.population import (
+    DRAWS,
+    TOLERANCE,
+    draw_all,
+    first_population,
+    unexplored,
+)
 from vrmpy_tune.tune.transfer import seeds_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Iterable
 
     from tvm.s_tir import Schedule
 
-    from vrmpy_tune.tune.draws import Draw
+    from vrmpy_tune.tune.draws import Draw, Key
     from vrmpy_tune.tune.effort import Effort
     from vrmpy_tune.tune.task import Task
     from vrmpy_tune.tune.transfer import Seed
@@ -74,7 +80,7 @@ class _Strategy(ms.search_strategy.PySearchStrategy):  # type: ignore[misc]
         super().__init__()
         self.director, self.task, self.effort, self.seed = director, task, effort, seed
         self.random = np.random.default_rng(seed)
-        self.sent: set[Hashable] = set()
+        self.sent: set[Key] = set()
 
     def _initialize_with_tune_context(self, context: Any) -> None:
         """Need nothing of the context."""
@@ -105,7 +111,7 @@ class _Strategy(ms.search_strategy.PySearchStrategy):  # type: ignore[misc]
         self.director.announce(self.task, batch, time.monotonic() - started)
         return batch
 
-    def propose(self, count: int) -> dict[Hashable, Any]:
+    def propose(self, count: int) -> dict[Key, Any]:
         """Return up to ``count`` candidates that were not proposed before, by their keys."""
         raise NotImplementedError
 
@@ -132,7 +138,7 @@ class _Strategy(ms.search_strategy.PySearchStrategy):  # type: ignore[misc]
         draws = draw_all(self.designs, DRAWS, self.random)
         return [draw for draw in draws if draw.key not in self.sent]
 
-    def candidates_of(self, draws: Iterable[Draw]) -> dict[Hashable, Any]:
+    def candidates_of(self, draws: Iterable[Draw]) -> dict[Key, Any]:
         """Schedule what was drawn."""
         module = self.task.module
         return {draw.key: _candidate(draw.schedule(module)) for draw in draws}
@@ -144,7 +150,7 @@ class RandomSearch(_Strategy):
 
     name: ClassVar[str] = "random"
 
-    def propose(self, count: int) -> dict[Hashable, Any]:  # noqa: D102
+    def propose(self, count: int) -> dict[Key, Any]:  # noqa: D102
         draws = self.fresh_draws()
         picked = self.random.permutation(len(draws))[:count]
         return self.candidates_of(draws[int(index)] for index in picked)
@@ -170,7 +176,7 @@ class Evolution(_Strategy):
 
     def __init__(self, director: Director, task: Task, effort: Effort, seed: int) -> None:
         super().__init__(director, task, effort, seed)
-        self.spare: dict[Hashable, Any] = {}
+        self.spare: dict[Key, Any] = {}
         self.search = ms.search_strategy.EvolutionarySearch(
             population_size=effort.population,
             init_measured_ratio=0.75,
@@ -206,7 +212,7 @@ class Evolution(_Strategy):
         super().notify_runner_results(measure_candidates, results)
         self.search.notify_runner_results(measure_candidates, results)
 
-    def propose(self, count: int) -> dict[Hashable, Any]:  # noqa: D102
+    def propose(self, count: int) -> dict[Key, Any]:  # noqa: D102
         if not self.sent:
             return self._first(count)
         for _ in range(MAX_EMPTY):
@@ -219,29 +225,49 @@ class Evolution(_Strategy):
                 break
         return self._take(count)
 
-    def _first(self, count: int) -> dict[Hashable, Any]:
+    def _first(self, count: int) -> dict[Key, Any]:
         task, draws = self.task, self.fresh_draws()
         seeds = seeds_for(task.workload, task.space, task.similar, draws, count // 2)
         self.director.seeded(task, seeds)
         scores = self.director.scores(task, [draw.plain for draw in draws])
         costs = {draw.key: cost_of(score) for draw, score in zip(draws, scores, strict=True)}
         picked = first_population(
-            draws, lambda draw: costs[draw.key], count, [one.draw for one in seeds], self.random
+            draws,
+            lambda draw: costs[draw.key],
+            count,
+            [one.draw for one in seeds],
+            self.random,
+            explored=round(self.effort.explored * count),
         )
         return self.candidates_of(picked)
 
-    def _take(self, count: int) -> dict[Hashable, Any]:
-        """Take the best of what was proposed so far, and a few by chance."""
-        keys = list(self.spare)
+    def _take(self, count: int) -> dict[Key, Any]:
+        """Take the best of what was proposed so far, and what explores."""
+        explored = self.candidates_of(self._explore(round(self.effort.explored * count)))
+        keys = [key for key in self.spare if key not in explored]
         scores = self.director.scores(self.task, [self.spare[key].sch.trace for key in keys])
         ranked = [keys[int(index)] for index in np.argsort(-scores, kind="stable")]
-        by_chance = round(self.effort.random_share * min(count, len(ranked)))
-        best, rest = ranked[: count - by_chance], ranked[count - by_chance :]
-        lucky = [rest[int(index)] for index in self.random.permutation(len(rest))[:by_chance]]
-        taken = {key: self.spare.pop(key) for key in (*best, *lucky)}
-        kept = [key for key in ranked if key in self.spare][:MAX_SPARE]
-        self.spare = {key: self.spare[key] for key in kept}
-        return taken
+        best = ranked[: count - len(explored)]
+        taken = {key: self.spare[key] for key in best}
+        self.spare = {key: self.spare[key] for key in ranked[len(best) :][:MAX_SPARE]}
+        return {**taken, **explored}
+
+    def _explore(self, count: int) -> list[Draw]:
+        """Choose the likeliest draws with an option that was never tried, then some by chance."""
+        draws = self.fresh_draws()
+        scores = self.director.scores(self.task, [draw.plain for draw in draws])
+        order = [int(index) for index in np.argsort(-scores, kind="stable")]
+        ranked = [draws[index] for index in order]
+        costs = [cost_of(float(scores[index])) for index in order]
+        found = unexplored(ranked, costs, self.sent, count)
+        known = {draw.key for draw in found}
+        good = [
+            draw
+            for draw, cost in zip(ranked, costs, strict=True)
+            if cost <= TOLERANCE * costs[0] and draw.key not in known
+        ]
+        lucky = self.random.permutation(len(good))[: count - len(found)]
+        return [*found, *(good[int(index)] for index in lucky)]
 
 
 @derived_object
