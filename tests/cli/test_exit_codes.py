@@ -177,6 +177,7 @@ def test_the_help_names_every_command_in_a_line(command: Command) -> None:
         "records",
         "run",
         "spaces",
+        "study",
         "tune",
     ]
     assert all(line.endswith(".") and not line.endswith("...") for line in listed)

@@ -72,17 +72,20 @@ def test_seeds_come_first_and_once() -> None:
     assert pick(items, 1, seeds) == [items[7]]
 
 
-def test_options_that_nobody_had_are_tried_in_the_order_of_their_costs() -> None:
-    ranked = [Item("a", 100, 1), Item("a", 101, 2), Item("a", 101, 3), Item("a", 110, 2)]
-    ranked += [Item("a", 120, 5), Item("a", 100 * TOLERANCE + 1, 6)]
+def test_sizes_that_nobody_had_are_tried_first_then_new_combinations_of_known_ones() -> None:
+    known = [Item("a", 100, 1), Item("a", 101, 2)]
+    combinations = [Item("a", 100, 2), Item("a", 101, 1)]
+    sizes = [Item("a", 102, 1), Item("a", 103, 2), Item("a", 110, 3)]
+    ranked = [*known, *combinations, *sizes, Item("a", 100 * TOLERANCE + 1, 6)]
     costs = [one.cost for one in ranked]
 
-    def tried(sent: list[Item], count: int) -> Any:
+    def tried(count: int, sent: list[Item]) -> Any:
         return unexplored(ranked, costs, [one.key for one in sent], count)  # type: ignore[arg-type]
 
-    assert tried(ranked[:1], 9) == ranked[1:5], "a new cost counts as an option, too"
-    assert tried(ranked[:1], 2) == ranked[1:3]
-    assert tried(ranked, 9) == []
+    assert tried(4, known) == [*sizes[:2], *combinations]
+    assert tried(9, known) == [*sizes, *combinations]
+    assert tried(1, known) == sizes[:1]
+    assert tried(9, ranked) == []
     assert unexplored([], [], [], 3) == []
 
 

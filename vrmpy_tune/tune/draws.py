@@ -229,7 +229,12 @@ def key_of(trace: Trace) -> Key:
 
 def options_of(key: Key) -> set[Hashable]:
     """Return which innermost tile sizes and categories the choice with this key has."""
-    return {(place, one[-1] if isinstance(one, tuple) else one) for place, one in enumerate(key[1])}
+    return set(enumerate(body_of(key)[1]))
+
+
+def body_of(key: Key) -> Key:
+    """Return the part of a key that decides on the kernel's innermost loop: how it is split."""
+    return (key[0], tuple(one[-1] if isinstance(one, tuple) else one for one in key[1]))
 
 
 def _skeleton(steps: Sequence[Any]) -> Hashable:

@@ -23,7 +23,7 @@ class Effort:
     generations:
         Generations between two batches.
     explored:
-        Share of a batch that tries options which no candidate had yet.
+        Share of a batch that tries tiles which no candidate had yet.
     patience:
         Candidates without a gain after which a search ends.
     gain:
@@ -40,11 +40,11 @@ class Effort:
 
 
 EFFORTS: Final = {
-    "quick": Effort(trials=32, batch=16, population=24, generations=2, explored=0.25, patience=16),
+    "quick": Effort(trials=32, batch=16, population=24, generations=2, explored=0.375, patience=16),
     "normal": Effort(
-        trials=128, batch=16, population=32, generations=2, explored=0.25, patience=32
+        trials=128, batch=16, population=32, generations=2, explored=0.375, patience=32
     ),
-    "max": Effort(trials=512, batch=32, population=96, generations=3, explored=0.25, patience=96),
+    "max": Effort(trials=512, batch=32, population=96, generations=3, explored=0.375, patience=96),
 }
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vrmpy_tune.tune.draws import options_of
+from vrmpy_tune.tune.draws import body_of, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from vrmpy_tune.tune.draws import Design, Draw, Key
 
@@ -21,9 +21,9 @@ CROWDING: Final = 0.03
 what the arithmetic is off by, so that design spaces that it thinks equal are all tried."""
 
 
-TOLERANCE: Final = 1.25
-"""An option that no candidate had yet is tried if some choice with it looks at most this many times
-worse than the best: the arithmetic does not know, for example, which loops LLVM pipelines."""
+TOLERANCE: Final = 1.4
+"""What no candidate had yet is tried if it looks at most this many times worse than the best: the
+arithmetic does not know, for example, which loops LLVM pipelines."""
 
 
 def draw_all(designs: Sequence[Design], count: int, random: np.random.Generator) -> list[Draw]:
@@ -89,7 +89,10 @@ def first_population(
 def unexplored(
     ranked: Sequence[Draw], costs: Sequence[float], sent: Iterable[Key], count: int
 ) -> list[Draw]:
-    """Return the best choices that have an option which no candidate had yet.
+    """Return the best choices that have something which no candidate had yet.
+
+    First come, for up to half of them, tile sizes and categories that are new; then innermost loops
+    that are new as a whole.
 
     Parameters
     ----------
@@ -100,14 +103,25 @@ def unexplored(
     count:
         How many to return, at most.
     """
-    known = {option for key in sent for option in options_of(key)}
+    options: set[Hashable] = set()
+    bodies: set[Hashable] = set()
+    for key in sent:
+        options |= options_of(key)
+        bodies.add(body_of(key))
+    good = [draw for draw, cost in zip(ranked, costs, strict=True) if cost <= TOLERANCE * costs[0]]
     found: list[Draw] = []
-    for draw, cost in zip(ranked, costs, strict=True):
-        if len(found) == count or cost > TOLERANCE * costs[0]:
+    for draw in good:
+        if len(found) >= -(-count // 2):
             break
-        options = options_of(draw.key)
-        if not options <= known:
-            known |= options
+        if not options_of(draw.key) <= options:
+            options |= options_of(draw.key)
+            bodies.add(body_of(draw.key))
+            found.append(draw)
+    for draw in good:
+        if len(found) >= count:
+            break
+        if body_of(draw.key) not in bodies:
+            bodies.add(body_of(draw.key))
             found.append(draw)
     return found
 
