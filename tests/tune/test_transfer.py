@@ -131,5 +131,9 @@ def test_an_early_stop_is_reported(fake_run: FakeRun) -> None:
     assert result.measured == ended.sent < 400
     assert result.stopped_early == f"after {ended.sent} of 400: {ended.reason}"
     assert ended.reason == f"no gain in {ended.sent - 1}"
+    idle = even_device(DENSE)
+    (again,) = fake_run(DENSE, device=idle, trials=400, early_stop=True)
+    assert (again.stopped_early, again.recalled) == (result.stopped_early, ended.sent)
+    assert (again.best, idle.runs) == (result.best, 0)
     (whole,) = fake_run(DENSE, device=even_device(DENSE), trials=ended.sent + 8)
     assert (whole.stopped_early, whole.measured) == (None, ended.sent + 8)
