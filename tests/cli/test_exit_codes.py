@@ -56,6 +56,14 @@ def test_an_impossible_workload_is_a_sentence_and_exit_code_2(
         ("tune",),
         ("compile", DENSE),
         ("explain", DENSE, "--metric", "seconds"),
+        ("explain", "--suite", "resnet"),
+        ("tune", "--suite", "peers", "--variant", "u9"),
+        ("tune", DENSE, "--variant", "u8u8-i32"),
+        ("bench",),
+        ("bench", "--suite", "resnet"),
+        ("bench", "--suite", "peers", "--variant", "u9"),
+        ("bench", "--suite", "peers", "--metric", "seconds"),
+        ("bench", "--suite", "peers", "--target", "v1"),
         ("spaces", DENSE),
         ("spaces", "--check", "--instructions"),
         ("spaces", "--target", "v1"),
@@ -171,6 +179,7 @@ def test_the_help_names_every_command_in_a_line(command: Command) -> None:
     listed = ended.stdout.partition("Commands:\n")[2].splitlines()
     names = [line.split()[0] for line in listed]
     assert sorted(names) == [
+        "bench",
         "compile",
         "doctor",
         "explain",

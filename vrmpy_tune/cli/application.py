@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vrmpy_tune.cli import compile, doctor, explain, records, run_artifact, spaces, study, tune
+from vrmpy_tune.cli import (
+    bench,
+    compile,
+    doctor,
+    explain,
+    records,
+    run_artifact,
+    spaces,
+    study,
+    tune,
+)
 from vrmpy_tune.errors import VrmpyTuneError
 
 if TYPE_CHECKING:
@@ -41,6 +51,7 @@ app = typer.Typer(
 app.command("tune")(tune.tune_workloads)
 app.command("compile")(compile.compile_kernels)
 app.command("run")(run_artifact.run_kernels)
+app.command("bench")(bench.bench)
 app.command("explain")(explain.explain_workloads)
 app.add_typer(records.app, name="records")
 app.command("study")(study.study_searches)

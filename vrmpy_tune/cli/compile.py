@@ -12,19 +12,23 @@ from vrmpy_tune.cli.options import (
     Device,
     Json,
     Sources,
+    SuiteName,
     Target,
+    Variants,
     Workloads,
     check_metric,
-    read_workloads,
+    read_selection,
     stores,
 )
-from vrmpy_tune.cli.streams import one_document
+from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.target import parse_target
 
 
 def compile_kernels(
-    workloads: Workloads,
+    workloads: Workloads = None,
     *,
+    suite: SuiteName = None,
+    variant: Variants = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the artifact goes.")
     ],
@@ -52,7 +56,7 @@ def compile_kernels(
 
     Each is verified on the device; what was applied, what was not and why is reported.
     """
-    chosen = read_workloads(workloads)
+    chosen = read_selection(workloads, suite, variant, say)
     hexagon = parse_target(target)
     check_metric(metric)
 

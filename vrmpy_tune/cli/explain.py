@@ -10,13 +10,15 @@ from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
     Json,
     Sources,
+    SuiteName,
     Target,
+    Variants,
     Workloads,
     check_metric,
-    read_workloads,
+    read_selection,
     stores,
 )
-from vrmpy_tune.cli.streams import one_document
+from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.target import parse_target
 
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
 
 def explain_workloads(
-    workloads: Workloads,
+    workloads: Workloads = None,
     *,
+    suite: SuiteName = None,
+    variant: Variants = None,
     target: Target = DEFAULT_TARGET,
     records: Sources = None,
     metric: Annotated[
@@ -45,7 +49,7 @@ def explain_workloads(
     """
     from vrmpy_tune.records import open_stores
 
-    chosen = [str(workload) for workload in read_workloads(workloads)]
+    chosen = [str(workload) for workload in read_selection(workloads, suite, variant, say)]
     name = parse_target(target).name
     metrics = METRICS if check_metric(metric) is None else (str(metric),)
     with one_document(as_json) as emit, open_stores(stores(records)) as reader:

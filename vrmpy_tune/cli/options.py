@@ -7,23 +7,34 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from vrmpy_tune.errors import UsageError
+from vrmpy_tune.errors import UsageError, WorkloadError
 from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.suites import SUITES, suite_called
 from vrmpy_tune.workload import Workload, parse_workload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 STORE_HELP: Final = (
     "Record store: sqlite:///path, a .db file, or postgresql+psycopg://user@host/db."
 )
 
 Workloads: TypeAlias = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
-        metavar="WORKLOAD",
-        help="For example dense:m=128,n=768,k=768,lhs=u8,rhs=u8",
+        metavar="[WORKLOAD]",
+        help="For example dense:m=128,n=768,k=768,lhs=u8,rhs=u8; or name a --suite.",
         show_default=False,
+    ),
+]
+SuiteName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--suite", metavar="NAME", help=f"All workloads of {', '.join(SUITES)}."),
+]
+Variants: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant", metavar="NAME", help="Only this variant of the suite; may be repeated."
     ),
 ]
 Target: TypeAlias = Annotated[
@@ -57,6 +68,39 @@ def read_workloads(texts: Sequence[str]) -> list[Workload]:
             "Until then name its operators, for example dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
         )
     return list(dict.fromkeys(parse_workload(text) for text in texts))
+
+
+def read_selection(
+    texts: Sequence[str] | None,
+    suite: str | None,
+    variants: Sequence[str] | None,
+    leave_out: Callable[[str], None],
+) -> list[Workload]:
+    """Return the workloads that were named, and those of a suite.
+
+    Parameters
+    ----------
+    leave_out:
+        Told of each member of the suite that this version cannot compute.
+
+    Raises
+    ------
+    UsageError
+        If none is named, or one of the names is wrong.
+    """
+    if variants and suite is None:
+        raise UsageError("--variant belongs to a --suite; name one.")
+    chosen = read_workloads(texts or ())
+    for member in suite_called(suite).select(tuple(variants or ())) if suite else ():
+        try:
+            chosen.append(member.workload())
+        except WorkloadError as error:
+            leave_out(f"Left out of {suite}: {error}")
+    if not chosen:
+        raise UsageError(
+            "Name a workload, for example dense:m=128,n=768,k=768,lhs=u8,rhs=u8, or a --suite."
+        )
+    return list(dict.fromkeys(chosen))
 
 
 def check_metric(metric: str | None) -> str | None:

@@ -11,13 +11,15 @@ from vrmpy_tune.cli.options import (
     STORE_HELP,
     Device,
     Json,
+    SuiteName,
     Target,
+    Variants,
     Workloads,
     check_metric,
     read_duration,
-    read_workloads,
+    read_selection,
 )
-from vrmpy_tune.cli.streams import one_document
+from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.tune.effort import EFFORTS
@@ -27,7 +29,9 @@ from vrmpy_tune.tune.events import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.events import Event
+    from vrmpy_tune.workload import Workload
 
 _EFFORT_HELP = "How much to spend: " + ", ".join(
     f"{name} {row.trials}" for name, row in EFFORTS.items()
@@ -35,8 +39,10 @@ _EFFORT_HELP = "How much to spend: " + ", ".join(
 
 
 def tune_workloads(
-    workloads: Workloads,
+    workloads: Workloads = None,
     *,
+    suite: SuiteName = None,
+    variant: Variants = None,
     target: Target = DEFAULT_TARGET,
     device: Device = "qemu",
     metric: Annotated[str, typer.Option(help="What to minimize.")] = QEMU_PACKETS,
@@ -67,7 +73,7 @@ def tune_workloads(
     The same command again resumes.  Ctrl-C keeps everything that was measured and prints that
     command.
     """
-    chosen = read_workloads(workloads)
+    chosen = read_selection(workloads, suite, variant, say)
     hexagon = parse_target(target)
     check_metric(metric)
     effort_called(effort)
@@ -88,7 +94,7 @@ def tune_workloads(
             show(event)
 
         results = tune(
-            chosen,
+            _with_spaces(chosen, hexagon) if suite else chosen,
             target=hexagon,
             device=device,
             metric=metric,
@@ -111,6 +117,17 @@ def tune_workloads(
             print(run_text(entries))
     if interrupted:
         raise typer.Exit(130)
+
+
+def _with_spaces(workloads: Sequence[Workload], target: HexagonTarget) -> list[Workload]:
+    """Leave out what no search space covers: a suite's other workloads can still be tuned."""
+    from search_spaces import spaces_for
+
+    covered = [workload for workload in workloads if spaces_for(workload, target)]
+    for workload in workloads:
+        if workload not in covered:
+            say(f"Left out: no search space of this version covers {workload}.")
+    return covered
 
 
 def result_text(entry: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ from vrmpy_tune.replay import replay
 from vrmpy_tune.toolchain.codegen import provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tvm.s_tir import Schedule
 
     from search_spaces.space import Space
@@ -72,6 +74,35 @@ def choose(
     StoreError
         If a store cannot be read.
     """
+    metrics = METRICS if metric is None else (metric,)
+    found, space, schedule = applicable(workload, target, records, metrics, exact=exact)
+    if space is None or schedule is None:
+        space, schedule = fixed_schedule(workload, target)
+    return Choice(workload, space, schedule, found)
+
+
+def applicable(
+    workload: Workload,
+    target: HexagonTarget,
+    records: RecordReader,
+    metrics: Sequence[str],
+    *,
+    exact: bool = False,
+) -> tuple[Lookup, Space | None, Schedule | None]:
+    """Return how the lookup of a workload's record ended, and its space and replayed schedule.
+
+    Parameters
+    ----------
+    metrics:
+        Metrics to accept, in order of preference.
+    workload, target, records, exact:
+        As for :func:`choose`.
+
+    Raises
+    ------
+    StoreError
+        If a store cannot be read.
+    """
     replayed: dict[str, Schedule] = {}
 
     def replays(record: Record) -> bool:
@@ -88,17 +119,14 @@ def choose(
         records,
         str(workload),
         target.name,
-        METRICS if metric is None else (metric,),
+        metrics,
         toolchain=provenance(),
         exact=exact,
         replays=replays,
     )
     if found.record is None:
-        space, schedule = fixed_schedule(workload, target)
-        return Choice(workload, space, schedule, found)
-    chosen = find_space(found.record.space)
-    assert chosen is not None  # it replayed
-    return Choice(workload, chosen, replayed[found.record.id], found)
+        return found, None, None
+    return found, find_space(found.record.space), replayed[found.record.id]
 
 
 def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Schedule]:

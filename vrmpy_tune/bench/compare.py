@@ -1,0 +1,123 @@
+"""Ratios between rows: to the best peer, to our own unsigned figure, to int32 output."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from vrmpy_tune.bench.row import OWN_SYSTEMS, Row
+from vrmpy_tune.errors import WorkloadError
+from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.suites.peer_rows import Peer, peer_rows
+from vrmpy_tune.suites.peers import variant_called
+from vrmpy_tune.target import LANES
+from vrmpy_tune.workload import parse_workload
+from vrmpy_tune.workload.contraction import FUSED_FIELDS, Contraction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vrmpy_tune.target import HexagonTarget
+
+
+def comparable(row: Row, target: HexagonTarget) -> list[Peer]:
+    """Return the peers' rows that a row of ours stands beside, best first."""
+    variant = variant_called(row.variant or "")
+    if variant is None or row.metric != QEMU_PACKETS:
+        return []
+    found = [
+        peer
+        for peer in peer_rows()
+        if peer.workload == row.peer_workload
+        and variant.may_compare(peer)
+        and peer.version <= target.version
+    ]
+    return sorted(found, key=lambda peer: peer.packets)
+
+
+def compared(rows: Sequence[Row], target: HexagonTarget) -> list[Row]:
+    """Return the rows with what each of ours is compared with added to its fields."""
+    packets = {(row.workload, row.system): row.packets_total for row in rows if row.packets_total}
+    return [
+        replace(row, more={**row.more, **_comparison(row, packets, target)})
+        if row.system in OWN_SYSTEMS
+        else row
+        for row in rows
+    ]
+
+
+def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return for each variant and system of ours how its rows compare with the best peers.
+
+    Ratios are the peer's packets over ours: above 1.0, ours is the better.
+    """
+    groups: dict[tuple[str | None, str], list[Row]] = {}
+    for row in rows:
+        if row.system in OWN_SYSTEMS:
+            groups.setdefault((row.variant, row.system), []).append(row)
+    return [_group(variant, system, own) for (variant, system), own in groups.items()]
+
+
+def _group(variant: str | None, system: str, rows: Sequence[Row]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "variant": variant,
+        "system": system,
+        "rows": len(rows),
+        "measured": sum(row.value is not None for row in rows),
+        "network_packets": None,
+    }
+    if all(row.value for row in rows):
+        entry["network_packets"] = sum(row.count * (row.value or 0) for row in rows)
+    for name in ("ratio_to_best_peer", "ratio_to_u8u8", "bound_fraction"):
+        values = [
+            (float(value), row.layer)
+            for row in rows
+            if (value := row.as_json().get(name)) is not None
+        ]
+        least = min(values) if values else (None, None)
+        entry[name] = {
+            "geometric_mean": (
+                statistics.geometric_mean(value for value, _ in values) if values else None
+            ),
+            "least": least[0],
+            "least_layer": least[1],
+            "rows": len(values),
+        }
+    return entry
+
+
+def _comparison(
+    row: Row, packets: dict[tuple[str, str], int], target: HexagonTarget
+) -> dict[str, Any]:
+    peers = comparable(row, target)
+    variant = variant_called(row.variant or "")
+    unsigned, plain = _relatives(row.workload)
+    own = row.packets_total
+    same_types = packets.get((unsigned, row.system)) if unsigned else None
+    without = packets.get((plain, row.system)) if plain else None
+    return {
+        "best_peer": peers[0].system if peers else None,
+        "best_peer_packets": peers[0].packets if peers else None,
+        "ratio_to_best_peer": peers[0].packets / own if peers and own else None,
+        "like_for_like": variant.like if variant is not None and peers else None,
+        "ratio_to_u8u8": same_types / own if same_types and own else None,
+        "epilogue_packets_per_vector": (
+            (own - without) / (row.outputs / LANES) if without and own and row.outputs else None
+        ),
+    }
+
+
+def _relatives(text: str) -> tuple[str | None, str | None]:
+    """Return the same workload on u8 x u8, and with int32 output; ``None`` where it is that."""
+    try:
+        workload = parse_workload(text)
+    except WorkloadError:
+        return None, None
+    if not isinstance(workload, Contraction):
+        return None, None
+    unsigned = str(replace(workload, lhs="u8", rhs="u8"))  # type: ignore[call-arg]
+    zero_points = ("lzp", "rzp")
+    plain = {name: value for name, value in FUSED_FIELDS.items() if name not in zero_points}
+    bare = str(replace(workload, **plain))  # type: ignore[arg-type]
+    return (unsigned if unsigned != text else None), (bare if bare != text else None)

@@ -1,0 +1,132 @@
+"""Building, running and verifying one workload now, with the schedule of one system."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from search_spaces import spaces_for
+from vrmpy_tune.bench.row import FIXED, TUNED, Row, measured, missing
+from vrmpy_tune.compiler.choice import applicable, fixed_schedule
+from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
+from vrmpy_tune.errors import VrmpyTuneError
+from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.verification import Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tvm.s_tir import Schedule
+
+    from search_spaces.space import Space
+    from vrmpy_tune.device.protocol import Device
+    from vrmpy_tune.measurement import Measurement
+    from vrmpy_tune.records.store import RecordReader
+    from vrmpy_tune.suites import Member
+    from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.toolchain.pool import CodegenPool
+    from vrmpy_tune.workload import Workload
+
+NO_SPACE: Final = "No search space of this version covers this workload."
+
+REASON: Final = 400
+"""Characters of an error's message that a row keeps."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What measuring needs; used from several threads at once.
+
+    Attributes
+    ----------
+    target, metric:
+        What is measured.
+    device, pool:
+        Where kernels run and code is generated.
+    records:
+        Where records are looked up.
+    exact:
+        Accept no record of another toolchain.
+    """
+
+    target: HexagonTarget
+    metric: str
+    device: Device
+    pool: CodegenPool
+    records: RecordReader
+    exact: bool = False
+
+    def rows(self, member: Member, systems: Sequence[str]) -> list[Row]:
+        """Measure a member with each system; what fails becomes a row that says why."""
+        try:
+            workload = member.workload()
+        except VrmpyTuneError as error:
+            return [missing(member, system, self.metric, one_line(error)) for system in systems]
+        verifier = Verifier(workload)
+        return [self._row(member, workload, verifier, system) for system in systems]
+
+    def _row(self, member: Member, workload: Workload, verifier: Verifier, system: str) -> Row:
+        try:
+            return _MEASURES[system](self, member, workload, verifier)
+        except VrmpyTuneError as error:
+            return missing(member, system, self.metric, one_line(error))
+        except Exception as error:  # one workload's defect must not lose the others' figures
+            what = f"{type(error).__name__}: {one_line(error)}"
+            return missing(member, system, self.metric, f"A defect of vrmpy-tune ({what}).")
+
+    def tuned(self, member: Member, workload: Workload, verifier: Verifier) -> Row:
+        """Apply the best record of the metric, or of another one where there is none."""
+        metrics = (self.metric, *(name for name in METRICS if name != self.metric))
+        with _TVM:
+            found, space, schedule = applicable(
+                workload, self.target, self.records, metrics, exact=self.exact
+            )
+        if found.record is None or space is None or schedule is None:
+            return missing(member, TUNED, self.metric, found.reason)
+        measurement = self._measure(workload, verifier, space, schedule)
+        return measured(
+            member, workload, TUNED, measurement, self.target,
+            space=space.name, record=found.record.id,
+        )  # fmt: skip
+
+    def fixed(self, member: Member, workload: Workload, verifier: Verifier) -> Row:
+        """Take what an unknown workload is compiled with."""
+        if not spaces_for(workload, self.target):
+            return missing(member, FIXED, self.metric, NO_SPACE)
+        with _TVM:
+            space, schedule = fixed_schedule(workload, self.target)
+        measurement = self._measure(workload, verifier, space, schedule)
+        return measured(
+            member, workload, FIXED, measurement, self.target,
+            space=space.name, reason="A fixed rule, without any search: no record, no time.",
+        )  # fmt: skip
+
+    def _measure(
+        self, workload: Workload, verifier: Verifier, space: Space, schedule: Schedule
+    ) -> Measurement:
+        kernel = build_kernel(
+            schedule.mod, space.inputs(workload), space.output(workload), self.target, self.pool
+        )
+        return run_kernel(
+            kernel,
+            verifier.arguments(space),
+            verifier,
+            self.device,
+            self.target,
+            metric=self.metric,
+        )
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's message on one line, cut to what a table can bear."""
+    return " ".join(str(error).split())[:REASON]
+
+
+_TVM = threading.Lock()
+"""Schedules are made one at a time: they share nodes, and Python's lock lets no more run anyway."""
+
+_MEASURES: dict[str, Callable[[Bench, Member, Workload, Verifier], Row]] = {
+    TUNED: Bench.tuned,
+    FIXED: Bench.fixed,
+}

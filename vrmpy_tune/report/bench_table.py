@@ -1,0 +1,149 @@
+"""The rows of a benchmark as a table for people, and as CSV."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from vrmpy_tune.bench.row import FIXED, METASCHEDULE, OWN_SYSTEMS, TUNED
+from vrmpy_tune.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.table import Table
+
+_SYSTEMS: Final = {TUNED: "tuned", FIXED: "fixed", METASCHEDULE: "MetaSchedule"}
+
+_WORDS: Final = frozenset(("layer", "best peer"))
+"""Columns of text; the others hold numbers."""
+
+_FILE_WIDTH: Final = 160
+"""Columns of a table that goes to a file or a pipe."""
+
+_RATIOS: Final = {
+    "ratio_to_best_peer": "of the best peer",
+    "ratio_to_u8u8": "of our u8 x u8",
+    "bound_fraction": "of the bound",
+}
+
+
+def write_csv(document: dict[str, Any], path: Path) -> None:
+    """Write the rows of ``bench --json``, lists joined by semicolons.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            name: "; ".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in row.items()
+        }
+        for row in document["rows"]
+    ]
+    frame = pd.DataFrame(rows)
+    frame.insert(0, "suite", document["suite"])
+    frame.insert(1, "metric", document["metric"])
+    try:
+        frame.to_csv(path, index=False)
+    except OSError as error:
+        raise UsageError(f"--csv {path}: {error.strerror or error}.") from error
+
+
+def print_bench(document: dict[str, Any]) -> None:
+    """Print the members of a suite, a table for each variant, then the means."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    for variant, members in _by_variant(document["rows"]).items():
+        console.print(_table(f"{document['suite']}: {variant}", document["metric"], members))
+    for reason in _reasons(document["rows"]):
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+    for entry in document["summary"]:
+        for line in summary_lines(entry):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def summary_lines(entry: dict[str, Any]) -> list[str]:
+    """Return an entry of the summary in words; none if nothing of it was measured."""
+    if not entry["measured"]:
+        return []
+    name = f"{entry['variant']}, {_SYSTEMS[entry['system']]}"
+    lines = [f"{name}: {entry['measured']} of {entry['rows']} measured"]
+    if entry["network_packets"] is not None:
+        lines[0] += f", {entry['network_packets']:,} packets in all"
+    for field, words in _RATIOS.items():
+        ratio = entry[field]
+        if ratio["rows"]:
+            lines.append(
+                f"  {ratio['geometric_mean']:.3f} {words} (geometric mean of {ratio['rows']}); "
+                f"least {ratio['least']:.3f}, {ratio['least_layer']}"
+            )
+    return lines
+
+
+def _by_variant(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return for each variant the rows of ours: by workload, then by system."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        if row["system"] in OWN_SYSTEMS:
+            members = found.setdefault(row["variant"] or "", {})
+            members.setdefault(row["workload"], {})[row["system"]] = row
+    return found
+
+
+def _table(title: str, metric: str, members: dict[str, dict[str, Any]]) -> Table:
+    """Return a table with a line for each workload; columns that would be empty are left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = [_cells(systems) for systems in members.values()]
+    used = [name for name in lines[0] if any(line[name] for line in lines)]
+    table = Table(title=title, title_justify="left", caption=f"MACs per packet ({metric})")
+    for name in used:
+        table.add_column(name, justify="left" if name in _WORDS else "right", overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(line[name]) for name in used))
+    return table
+
+
+def _cells(systems: dict[str, Any]) -> dict[str, str]:
+    tuned = systems.get(TUNED) or next(iter(systems.values()))
+    peer = tuned.get("best_peer_packets")
+    macs = tuned["macs"] or max((row["macs"] or 0 for row in systems.values()), default=0)
+    return {
+        "layer": tuned["layer"],
+        "count": f"x {tuned['count']}" if tuned["count"] > 1 else "",
+        "packets": _number(tuned["packets_total"], ",.0f"),
+        "tuned": _number(tuned["macs_per_packet"], ".1f"),
+        "bound": _number(tuned["bound_fraction"], ".1%"),
+        "fixed": _number(systems.get(FIXED, {}).get("macs_per_packet"), ".1f"),
+        "MetaSchedule": _number(systems.get(METASCHEDULE, {}).get("macs_per_packet"), ".1f"),
+        "peer": _number(macs / peer if peer and macs else None, ".1f"),
+        "tuned / peer": _number(tuned.get("ratio_to_best_peer"), ".3f"),
+        "/ u8u8": _number(tuned.get("ratio_to_u8u8"), ".3f"),
+        "epilogue": _number(tuned.get("epilogue_packets_per_vector"), ".2f"),
+        "best peer": tuned.get("best_peer") or "",
+    }
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _reasons(rows: list[dict[str, Any]]) -> list[str]:
+    """Return why rows of ours are empty, each reason once, with how often it applies."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["system"] == TUNED and row["packets_total"] is None:
+            reason = row["reason"].replace(row["workload"], "it")
+            found.setdefault(reason, []).append(row["workload"])
+    return [
+        f"{workloads[0]}{f' and {len(workloads) - 1} more' if len(workloads) > 1 else ''}: {reason}"
+        for reason, workloads in found.items()
+    ]
