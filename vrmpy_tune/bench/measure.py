@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from search_spaces import spaces_for
-from vrmpy_tune.bench.row import FIXED, TUNED, Row, measured, missing
+from vrmpy_tune.bench.metaschedule import DefaultResult, metaschedule_default, stored_key
+from vrmpy_tune.bench.row import FIXED, METASCHEDULE, TUNED, Row, measured, missing, of_default
+from vrmpy_tune.bench.tvm_rules import why_not
 from vrmpy_tune.compiler.choice import applicable, fixed_schedule
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.errors import VrmpyTuneError
 from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.records.outcomes import FinishedRun
 from vrmpy_tune.verification import Verifier
 
 if TYPE_CHECKING:
@@ -22,13 +25,15 @@ if TYPE_CHECKING:
     from search_spaces.space import Space
     from vrmpy_tune.device.protocol import Device
     from vrmpy_tune.measurement import Measurement
-    from vrmpy_tune.records.store import RecordReader
+    from vrmpy_tune.records.store import RecordReader, Store
     from vrmpy_tune.suites import Member
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.toolchain.pool import CodegenPool
     from vrmpy_tune.workload import Workload
 
 NO_SPACE: Final = "No search space of this version covers this workload."
+
+NOT_ASKED: Final = "Not measured: add --untuned."
 
 REASON: Final = 400
 """Characters of an error's message that a row keeps."""
@@ -48,6 +53,8 @@ class Bench:
         Where records are looked up.
     exact:
         Accept no record of another toolchain.
+    kept:
+        Store for what is expensive to find out; ``None`` to find out nothing of that kind.
     """
 
     target: HexagonTarget
@@ -56,6 +63,7 @@ class Bench:
     pool: CodegenPool
     records: RecordReader
     exact: bool = False
+    kept: Store | None = None
 
     def rows(self, member: Member, systems: Sequence[str]) -> list[Row]:
         """Measure a member with each system; what fails becomes a row that says why."""
@@ -102,6 +110,37 @@ class Bench:
             space=space.name, reason="A fixed rule, without any search: no record, no time.",
         )  # fmt: skip
 
+    def metaschedule(self, member: Member, workload: Workload, verifier: Verifier) -> Row:
+        """Take the best of a few candidates of TVM's own rules, as found out now or before."""
+        reason = why_not(workload)
+        if reason is not None:
+            return missing(member, METASCHEDULE, self.metric, reason)
+        known = self._known(workload)
+        if known is not None:
+            return of_default(member, workload, self.metric, self.target, known, cached=True)
+        if self.kept is None:
+            return missing(member, METASCHEDULE, self.metric, NOT_ASKED)
+        found = metaschedule_default(
+            workload,
+            self.target,
+            pool=self.pool,
+            device=self.device,
+            verifier=verifier,
+            metric=self.metric,
+            tvm_lock=_TVM,
+        )
+        key = stored_key(workload, self.target, self.metric)
+        self.kept.finish_run(FinishedRun(key, None, found.as_json()))
+        return of_default(member, workload, self.metric, self.target, found, cached=False)
+
+    def _known(self, workload: Workload) -> DefaultResult | None:
+        key = stored_key(workload, self.target, self.metric)
+        for store in (self.kept, self.records):
+            run = store.finished_run(key) if store is not None else None
+            if run is not None:
+                return DefaultResult.from_json(run.summary)
+        return None
+
     def _measure(
         self, workload: Workload, verifier: Verifier, space: Space, schedule: Schedule
     ) -> Measurement:
@@ -129,4 +168,5 @@ _TVM = threading.Lock()
 _MEASURES: dict[str, Callable[[Bench, Member, Workload, Verifier], Row]] = {
     TUNED: Bench.tuned,
     FIXED: Bench.fixed,
+    METASCHEDULE: Bench.metaschedule,
 }

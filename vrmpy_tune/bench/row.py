@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.measurement import QEMU_CRITICAL
+from vrmpy_tune.workload.base import product
 from vrmpy_tune.workload.contraction import Contraction
 
 if TYPE_CHECKING:
+    from vrmpy_tune.bench.metaschedule import DefaultResult
     from vrmpy_tune.measurement import Measurement
     from vrmpy_tune.suites import Member
     from vrmpy_tune.suites.peer_rows import Peer
@@ -160,9 +162,6 @@ def measured(
         Why there is no record.
     """
     counts = measurement.counts
-    outputs = 1
-    for extent in workload.output.shape:
-        outputs *= extent
     return Row(
         str(workload),
         system,
@@ -180,8 +179,39 @@ def measured(
         layer=member.layer,
         count=member.count,
         bound=workload.packet_bound,
-        outputs=outputs,
+        outputs=product(workload.output.shape),
         more={"space": space},
+    )
+
+
+def of_default(
+    member: Member,
+    workload: Workload,
+    metric: str,
+    target: HexagonTarget,
+    result: DefaultResult,
+    *,
+    cached: bool,
+) -> Row:
+    """Return the row of MetaSchedule's defaults; ``cached`` if it was found out before."""
+    row = missing(member, METASCHEDULE, metric, "TVM's own rules: no record, no time.")
+    counts = ", ".join(f"{number} {name}" for name, number in sorted(result.outcomes.items()))
+    more = {"candidates": result.as_json(), "cached": cached}
+    if result.packets_total is None:
+        reason = f"None of {result.sampled} candidates of TVM's own rules is right ({counts})."
+        return replace(row, workload=str(workload), reason=reason, more=more)
+    return replace(
+        row,
+        workload=str(workload),
+        packets_total=result.packets_total,
+        packets_critical=result.packets_critical,
+        macs=member.macs,
+        verified=True,
+        contexts=target.contexts if metric == QEMU_CRITICAL else 1,
+        counts=included(workload, ""),
+        bound=workload.packet_bound,
+        outputs=product(workload.output.shape),
+        more=more,
     )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.bench.compare import compared, summary
-from vrmpy_tune.bench.row import FIXED, OWN_SYSTEMS, TUNED, Row, missing, of_peer
+from vrmpy_tune.bench.row import FIXED, METASCHEDULE, OWN_SYSTEMS, TUNED, Row, missing, of_peer
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import DeviceError
-from vrmpy_tune.records.location import open_stores
+from vrmpy_tune.records.location import default_url, open_store, open_stores
 from vrmpy_tune.suites.peer_rows import peer_rows
 from vrmpy_tune.suites.peers import variant_called
 from vrmpy_tune.toolchain.pool import CodegenPool
@@ -21,14 +23,15 @@ from vrmpy_tune.tune.interrupt import stopping_on_interrupt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vrmpy_tune.records.store import Store
     from vrmpy_tune.suites import Member, Suite
     from vrmpy_tune.suites.peer_rows import Peer
     from vrmpy_tune.target import HexagonTarget
 
 INTERRUPTED: Final = "Not measured: the run was interrupted."
-NOT_ASKED: Final = "Not measured: add --untuned."
-QUICK: Final = (TUNED, FIXED)
-"""Systems of ours that take a second or two a workload."""
+NOT_ASKED: Final = "Not measured: --no-untuned leaves it out."
+QUICK: Final = (TUNED, FIXED, METASCHEDULE)
+"""Systems of ours to show; of MetaSchedule's defaults, what is known already."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def bench_suite(
     variants: Sequence[str] = (),
     systems: Sequence[str] = QUICK,
     exact: bool = False,
+    find_out: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BenchReport:
     """Measure the members of a suite now, and put the peers' rows beside them.
@@ -89,6 +93,8 @@ def bench_suite(
         Which of :data:`~vrmpy_tune.bench.row.OWN_SYSTEMS` to measure; the others' rows are null.
     exact:
         Accept no record of another toolchain.
+    find_out:
+        Measure what takes minutes: MetaSchedule's own defaults, where no store knows them.
     progress:
         Told a line for each row.
 
@@ -103,7 +109,7 @@ def bench_suite(
     require_toolchain()
     rows, interrupted = measure_members(
         members, systems, target=target, metric=metric, records=records, device=device,
-        exact=exact, progress=progress,
+        exact=exact, find_out=find_out, progress=progress,
     )  # fmt: skip
     rows += [
         missing(member, system, metric, NOT_ASKED)
@@ -124,6 +130,7 @@ def measure_members(
     records: Sequence[str],
     device: str,
     exact: bool = False,
+    find_out: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Row], bool]:
     """Measure each member with each system; return the rows, and whether it was interrupted.
@@ -136,7 +143,11 @@ def measure_members(
     from vrmpy_tune.bench.measure import Bench
 
     stopped = Event()
-    with open_stores(records) as reader, open_device(device) as opened:
+    with (
+        _writable(records) if find_out else nullcontext() as kept,
+        open_stores(records) as reader,
+        open_device(device) as opened,
+    ):
         info = opened.info()
         if target.name not in info.targets or metric not in info.metrics:
             raise DeviceError(
@@ -147,7 +158,7 @@ def measure_members(
             ThreadPoolExecutor(info.slots) as threads,
             stopping_on_interrupt(stopped.set) as interrupted,
         ):
-            bench = Bench(target, metric, opened, pool, reader, exact)
+            bench = Bench(target, metric, opened, pool, reader, exact, kept)
 
             def measure(member: Member) -> list[Row]:
                 if stopped.is_set():
@@ -159,6 +170,14 @@ def measure_members(
 
             rows = [row for found in threads.map(measure, members) for row in found]
             return rows, interrupted()
+
+
+def _writable(records: Sequence[str]) -> Store:
+    """Open the first of the stores that can be written, else the user's own."""
+    for source in records:
+        if not Path(source).is_dir() and not source.endswith(".jsonl"):
+            return open_store(source)
+    return open_store(default_url())
 
 
 def line(row: Row) -> str:

@@ -37,8 +37,8 @@ def bench(
         bool | None,
         typer.Option(
             "--untuned/--no-untuned",
-            help="MetaSchedule's own defaults, too (minutes, once); or nothing but records. "
-            "By default, records and the fixed rule.",
+            help="Find out MetaSchedule's own defaults, too (minutes, once); or measure "
+            "nothing but records. By default, records and the fixed rule.",
             show_default=False,
         ),
     ] = None,
@@ -59,7 +59,7 @@ def bench(
     check_metric(metric)
 
     from vrmpy_tune.bench import bench_suite
-    from vrmpy_tune.bench.row import FIXED, OWN_SYSTEMS, TUNED
+    from vrmpy_tune.bench.row import OWN_SYSTEMS, TUNED
     from vrmpy_tune.report.bench_table import print_bench, write_csv
 
     with one_document(as_json) as emit:
@@ -70,7 +70,8 @@ def bench(
             records=stores(records),
             device=device,
             variants=tuple(variant or ()),
-            systems={None: (TUNED, FIXED), True: OWN_SYSTEMS, False: (TUNED,)}[untuned],
+            systems=(TUNED,) if untuned is False else OWN_SYSTEMS,
+            find_out=untuned is True,
             exact=exact,
             progress=say,
         ).as_json()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from vrmpy_tune.device.protocol import Device
     from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.toolchain.codegen import CodeGenerator
     from vrmpy_tune.toolchain.pool import CodegenPool
     from vrmpy_tune.verification import Verifier
 
@@ -62,15 +63,24 @@ def build_kernel(
     output: TensorSpec,
     target: HexagonTarget,
     pool: CodegenPool,
+    *,
+    generator: CodeGenerator | None = None,
 ) -> Kernel:
     """Lower, compile and assemble a scheduled module.
+
+    Parameters
+    ----------
+    module, inputs, output, target, pool:
+        What to build, for what, and where.
+    generator:
+        The code generator, if not the one that the module asks for.
 
     Raises
     ------
     BuildError
         If it cannot be compiled; a time-out that may be the machine's is retried once.
     """
-    generator = code_generator(module)
+    generator = generator or code_generator(module)
     text = tvm.ir.save_json(module)
     for attempt in (1, 2):
         with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as directory:
