@@ -32,10 +32,16 @@ TINY = Suite(
 def without_compiler(monkeypatch: pytest.MonkeyPatch, device: FakeDevice | None = None) -> None:
     """Let benchmarks run on a fake device, by default one that computes what is right."""
     known = [parse_workload(text) for text in (DENSE, CONV, UNKNOWN)]
-    opened = device or FakeDevice(oracle(*known), slots=2)
-    monkeypatch.setattr("vrmpy_tune.bench.run.open_device", lambda _: opened)
-    monkeypatch.setattr("vrmpy_tune.bench.run.CodegenPool", lambda _: FakePool())
-    monkeypatch.setattr("vrmpy_tune.compiler.kernel.to_object", fake_object)
+    tuned_store()  # with the real compiler and device, before they are replaced
+
+    def opened(_: str) -> FakeDevice:
+        return device or FakeDevice(oracle(*known), slots=2)
+
+    for module in ("vrmpy_tune.bench.run", "vrmpy_tune.tune.run"):
+        monkeypatch.setattr(f"{module}.open_device", opened)
+        monkeypatch.setattr(f"{module}.CodegenPool", lambda _: FakePool())
+    for module in ("vrmpy_tune.compiler.kernel", "vrmpy_tune.tune.evaluator"):
+        monkeypatch.setattr(f"{module}.to_object", fake_object)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vrmpy_tune.bench.random_run import bench_random
 from vrmpy_tune.bench.run import BenchReport, bench_suite
 
-__all__ = ["BenchReport", "bench_suite"]
+__all__ = ["BenchReport", "bench_random", "bench_suite"]

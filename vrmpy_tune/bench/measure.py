@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from search_spaces import spaces_for
@@ -12,7 +12,7 @@ from vrmpy_tune.bench.row import FIXED, METASCHEDULE, TUNED, Row, measured, miss
 from vrmpy_tune.bench.tvm_rules import why_not
 from vrmpy_tune.compiler.choice import applicable, fixed_schedule
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
-from vrmpy_tune.errors import VrmpyTuneError
+from vrmpy_tune.errors import VerificationError, VrmpyTuneError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.records.outcomes import FinishedRun
 from vrmpy_tune.verification import Verifier
@@ -77,6 +77,9 @@ class Bench:
     def _row(self, member: Member, workload: Workload, verifier: Verifier, system: str) -> Row:
         try:
             return _MEASURES[system](self, member, workload, verifier)
+        except VerificationError as error:
+            row = missing(member, system, self.metric, one_line(error))
+            return replace(row, verified=False)
         except VrmpyTuneError as error:
             return missing(member, system, self.metric, one_line(error))
         except Exception as error:  # one workload's defect must not lose the others' figures

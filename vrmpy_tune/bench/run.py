@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +23,6 @@ from vrmpy_tune.tune.interrupt import stopping_on_interrupt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vrmpy_tune.records.store import Store
     from vrmpy_tune.suites import Member, Suite
     from vrmpy_tune.suites.peer_rows import Peer
     from vrmpy_tune.target import HexagonTarget
@@ -46,6 +45,8 @@ class BenchReport:
         Ours first, in the suite's order, then the peers'.
     interrupted:
         Whether rows are missing because the user stopped the run.
+    more:
+        Further fields of the JSON form.
     """
 
     suite: str
@@ -53,6 +54,7 @@ class BenchReport:
     target: str
     rows: tuple[Row, ...]
     interrupted: bool = False
+    more: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of ``bench --json``."""
@@ -63,6 +65,7 @@ class BenchReport:
             "interrupted": self.interrupted,
             "rows": [row.as_json() for row in self.rows],
             "summary": summary(self.rows),
+            **self.more,
         }
 
 
@@ -144,7 +147,7 @@ def measure_members(
 
     stopped = Event()
     with (
-        _writable(records) if find_out else nullcontext() as kept,
+        open_store(writable_store(records)) if find_out else nullcontext() as kept,
         open_stores(records) as reader,
         open_device(device) as opened,
     ):
@@ -172,12 +175,12 @@ def measure_members(
             return rows, interrupted()
 
 
-def _writable(records: Sequence[str]) -> Store:
-    """Open the first of the stores that can be written, else the user's own."""
+def writable_store(records: Sequence[str]) -> str:
+    """Return the first of the stores that can be written, else the user's own."""
     for source in records:
         if not Path(source).is_dir() and not source.endswith(".jsonl"):
-            return open_store(source)
-    return open_store(default_url())
+            return source
+    return default_url()
 
 
 def line(row: Row) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -12,23 +12,44 @@ from vrmpy_tune.cli.options import (
     Device,
     Json,
     Sources,
+    SuiteName,
     Target,
     Variants,
     check_metric,
     stores,
 )
 from vrmpy_tune.cli.streams import one_document, say
+from vrmpy_tune.errors import UsageError
 from vrmpy_tune.measurement import QEMU_PACKETS
-from vrmpy_tune.suites import SUITES, suite_called
+from vrmpy_tune.suites import suite_called
 from vrmpy_tune.target import parse_target
+from vrmpy_tune.tune.effort import EFFORTS
+from vrmpy_tune.tune.effort import effort as effort_called
 
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from vrmpy_tune.suites import Suite
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C; what was measured until then is printed all the same."""
 
 
 def bench(
     *,
-    suite: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(SUITES)}.")],
+    suite: SuiteName = None,
     variant: Variants = None,
+    random: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Instead of a suite: N random workloads."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="With --random: which, and of their searches.")
+    ] = 0,
+    trials: Annotated[
+        int, typer.Option(min=1, help="With --random: candidates for one without a record.")
+    ] = 16,
+    effort: Annotated[
+        str, typer.Option(help=f"With --random: how to search; one of {', '.join(EFFORTS)}.")
+    ] = "quick",
     target: Target = DEFAULT_TARGET,
     metric: Annotated[str, typer.Option(help="What is measured.")] = QEMU_PACKETS,
     records: Sources = None,
@@ -54,36 +75,62 @@ def bench(
 
     Each record is applied, built, run and verified again; nothing is taken from what is stored.
     """
-    chosen = suite_called(suite)
-    hexagon = parse_target(target)
-    check_metric(metric)
+    chosen = None if suite is None else suite_called(suite)
+    if (chosen is None) == (random is None):
+        raise UsageError("Name either a --suite or a number of --random workloads.")
+    if chosen is None and (variant or untuned is not None or exact):
+        raise UsageError("--variant, --untuned and --exact belong to a --suite.")
+    if chosen is not None:
+        chosen.select(tuple(variant or ()))
+    options: dict[str, Any] = {
+        "target": parse_target(target),
+        "metric": check_metric(metric),
+        "device": device,
+        "progress": say,
+    }
+    effort_called(effort)
 
-    from vrmpy_tune.bench import bench_suite
-    from vrmpy_tune.bench.row import OWN_SYSTEMS, TUNED
     from vrmpy_tune.report.bench_table import print_bench, write_csv
 
     with one_document(as_json) as emit:
-        document = bench_suite(
-            chosen,
-            target=hexagon,
-            metric=metric,
-            records=stores(records),
-            device=device,
-            variants=tuple(variant or ()),
-            systems=(TUNED,) if untuned is False else OWN_SYSTEMS,
-            find_out=untuned is True,
-            exact=exact,
-            progress=say,
-        ).as_json()
+        options["records"] = stores(records)
+        if chosen is None:
+            document = _random(random or 0, seed, trials, effort, options)
+        else:
+            document = _suite(chosen, tuple(variant or ()), untuned, exact, options)
         if csv is not None:
             write_csv(document, csv)
         if as_json:
             emit(document)
     if not as_json:
         print_bench(document)
-    _end(document)
-
-
-def _end(document: dict[str, Any]) -> None:
     if document["interrupted"]:
         raise typer.Exit(INTERRUPTED)
+
+
+def _random(
+    number: int, seed: int, trials: int, effort: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    from vrmpy_tune.bench import bench_random
+
+    return bench_random(number, seed=seed, trials=trials, effort=effort, **options).as_json()
+
+
+def _suite(
+    suite: Suite,
+    variants: tuple[str, ...],
+    untuned: bool | None,
+    exact: bool,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    from vrmpy_tune.bench import bench_suite
+    from vrmpy_tune.bench.row import OWN_SYSTEMS, TUNED
+
+    return bench_suite(
+        suite,
+        variants=variants,
+        systems=(TUNED,) if untuned is False else OWN_SYSTEMS,
+        find_out=untuned is True,
+        exact=exact,
+        **options,
+    ).as_json()

@@ -67,6 +67,8 @@ def print_bench(document: dict[str, Any]) -> None:
     for entry in document["summary"]:
         for line in summary_lines(entry):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if "random" in document:
+        console.print(random_line(document["random"]), markup=False, highlight=False)
 
 
 def summary_lines(entry: dict[str, Any]) -> list[str]:
@@ -85,6 +87,17 @@ def summary_lines(entry: dict[str, Any]) -> list[str]:
                 f"least {ratio['least']:.3f}, {ratio['least_layer']}"
             )
     return lines
+
+
+def random_line(entry: dict[str, Any]) -> str:
+    """Return the summary of random workloads in words."""
+    median = _number(entry["median_bound_fraction"], ".1%") or "none"
+    flat = _number(entry["median_flat_bound_fraction"], ".1%") or "none"
+    return (
+        f"seed {entry['seed']}, {entry['trials']} trials: median {median} of the bound "
+        f"({flat} if kernels could be read flat), "
+        f"{entry['wrong']} wrong, {entry['without_schedule']} without a schedule"
+    )
 
 
 def _by_variant(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -117,7 +130,7 @@ def _cells(systems: dict[str, Any]) -> dict[str, str]:
     peer = tuned.get("best_peer_packets")
     macs = tuned["macs"] or max((row["macs"] or 0 for row in systems.values()), default=0)
     return {
-        "layer": tuned["layer"],
+        "layer": tuned["workload"] if tuned["variant"] == "random" else tuned["layer"],
         "count": f"x {tuned['count']}" if tuned["count"] > 1 else "",
         "packets": _number(tuned["packets_total"], ",.0f"),
         "tuned": _number(tuned["macs_per_packet"], ".1f"),
