@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -157,7 +158,8 @@ def measure_members(
                 f"The device ({info.description}) cannot measure {metric} on {target.name}."
             )
         with (
-            CodegenPool(info.slots) as pool,
+            # Kernels run wherever the device is, but code is generated here.
+            CodegenPool(min(info.slots, len(os.sched_getaffinity(0)))) as pool,
             ThreadPoolExecutor(info.slots) as threads,
             stopping_on_interrupt(stopped.set) as interrupted,
         ):

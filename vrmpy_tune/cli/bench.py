@@ -21,6 +21,7 @@ from vrmpy_tune.cli.options import (
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.errors import UsageError
 from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.report.figure import check_directory, check_figure_file
 from vrmpy_tune.suites import suite_called
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.tune.effort import EFFORTS
@@ -69,6 +70,9 @@ def bench(
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the rows as CSV, too.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the rows, too: .png or .svg.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a suite now, next to what other systems reach.
@@ -89,7 +93,12 @@ def bench(
         "progress": say,
     }
     effort_called(effort)
+    if plot is not None:
+        check_figure_file(plot)
+    if csv is not None:
+        check_directory(csv)
 
+    from vrmpy_tune.report.bench_plot import plot_bench
     from vrmpy_tune.report.bench_table import print_bench, write_csv
 
     with one_document(as_json) as emit:
@@ -100,6 +109,8 @@ def bench(
             document = _suite(chosen, tuple(variant or ()), untuned, exact, options)
         if csv is not None:
             write_csv(document, csv)
+        if plot is not None:
+            plot_bench(document, plot)
         if as_json:
             emit(document)
     if not as_json:

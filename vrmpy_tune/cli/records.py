@@ -255,6 +255,35 @@ def export_file(
         print(f"Wrote {written} lines to {path}.")
 
 
+@app.command("plot")
+def plot_store(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The figure: .png or .svg.")],
+    *,
+    workload: Workload = None,
+    target: Target = None,
+    metric: Metric = None,
+    events: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="What tune --events wrote: search curves, too."),
+    ] = None,
+    records: Sources = None,
+    as_json: Json = False,
+) -> None:
+    """Draw how near the packet bound the best records are, and how searches got there."""
+    from vrmpy_tune.report.figure import check_figure_file
+    from vrmpy_tune.report.records_plot import plot_records, read_curves
+
+    check_figure_file(path)
+    curves = read_curves(events or ())
+    with _read(records) as stores:
+        found = _best_of_each(stores.query(workload, target, metric))
+    plot_records(found, curves, path)
+    if as_json:
+        print_json({"path": str(path), "records": len(found), "curves": len(curves)})
+    else:
+        print(f"Drew {len(found)} records and {len(curves)} curves to {path}.")
+
+
 def _import_lines(store: Store, path: Path, strict: bool) -> tuple[dict[str, int], list[str]]:
     from vrmpy_tune.records import import_json_lines
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.bench.row import FIXED, METASCHEDULE, OWN_SYSTEMS, TUNED
+from vrmpy_tune.bench.row import FIXED, METASCHEDULE, TUNED
 from vrmpy_tune.errors import UsageError
+from vrmpy_tune.report.bench_plot import by_variant
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def print_bench(document: dict[str, Any]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_FILE_WIDTH)
-    for variant, members in _by_variant(document["rows"]).items():
+    for variant, members in by_variant(document["rows"]).items():
         console.print(_table(f"{document['suite']}: {variant}", document["metric"], members))
     for reason in _reasons(document["rows"]):
         console.print(reason, markup=False, highlight=False, soft_wrap=True)
@@ -98,16 +99,6 @@ def random_line(entry: dict[str, Any]) -> str:
         f"({flat} if kernels could be read flat), "
         f"{entry['wrong']} wrong, {entry['without_schedule']} without a schedule"
     )
-
-
-def _by_variant(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return for each variant the rows of ours: by workload, then by system."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        if row["system"] in OWN_SYSTEMS:
-            members = found.setdefault(row["variant"] or "", {})
-            members.setdefault(row["workload"], {})[row["system"]] = row
-    return found
 
 
 def _table(title: str, metric: str, members: dict[str, dict[str, Any]]) -> Table:

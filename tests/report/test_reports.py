@@ -1,0 +1,106 @@
+"""Tables, CSV and figures of benchmarks and records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.records.samples import record
+from tests.report.rows import document
+from vrmpy_tune.errors import UsageError
+from vrmpy_tune.report.bench_plot import plot_bench
+from vrmpy_tune.report.bench_table import print_bench, write_csv
+from vrmpy_tune.report.figure import check_directory, check_figure_file
+from vrmpy_tune.report.records_plot import SearchCurve, plot_records, read_curves
+
+DENSE = "dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
+SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml"}
+
+
+def is_figure(path: Path) -> bool:
+    return path.read_bytes().startswith(SIGNATURES[path.suffix])
+
+
+def test_the_table_has_figures_ratios_and_reasons(capsys: pytest.CaptureFixture[str]) -> None:
+    print_bench(document())
+    printed = capsys.readouterr().out
+    for words in (
+        "peers: u8u8-i32",
+        "252.8",
+        "98.8%",
+        "1.001",
+        "Halide 21, best tile",
+        "No record of it",
+        "u8u8-i32, tuned: 1 of 2 measured",
+        "1.001 of the best peer (geometric mean of 1); least 1.001, dense M128 N768 K768",
+    ):
+        assert words in printed
+    assert "MetaSchedule" not in printed, "columns without a figure are left out"
+    assert max(len(line) for line in printed.splitlines()) <= 160
+
+
+def test_csv_has_every_row_and_lists_in_one_cell(tmp_path: Path) -> None:
+    write_csv(document(), tmp_path / "rows.csv")
+    read = pd.read_csv(tmp_path / "rows.csv")
+    assert list(read["system"]) == [row["system"] for row in document()["rows"]]
+    assert read["counts"][0] == "bias; requantize"
+    assert read["macs_per_packet"][0] == pytest.approx(75_497_472 / 298_618)
+    assert set(read["suite"]) == {"peers"}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_benchmarks_are_drawn(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"bench{suffix}"
+    plot_bench(document(), path)
+    assert is_figure(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_records_and_searches_are_drawn(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"records{suffix}"
+    curve = SearchCurve(DENSE, "events.jsonl", (None, 400_000, 300_000))
+    unknown = SearchCurve("softmax:m=8", "events.jsonl", (1,))
+    plot_records([record(300_000, DENSE)], [curve, unknown], path)
+    assert is_figure(path)
+
+
+def test_curves_are_read_in_the_order_of_measurement(tmp_path: Path) -> None:
+    events = [
+        {"event": "run-started"},
+        {"event": "candidate-measured", "workload": DENSE, "value": None},
+        {"event": "candidate-measured", "workload": DENSE, "value": 9},
+        {"event": "candidate-measured", "workload": "other", "value": 5},
+        {"event": "candidate-measured", "workload": DENSE, "value": 7},
+        {"event": "candidate-measured", "workload": DENSE, "value": 8},
+    ]
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join(map(json.dumps, events)))
+    first, second = read_curves([path])
+    assert first == SearchCurve(DENSE, "events.jsonl", (None, 9, 7, 7))
+    assert second.best == (5,)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "no JSON", '{"event": "candidate-measured"}'])
+def test_a_file_without_events_is_a_sentence(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="holds no events"):
+        read_curves([path])
+
+
+def test_what_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"ends in \.png or \.svg"):
+        check_figure_file(tmp_path / "figure.jpg")
+    with pytest.raises(UsageError, match="there is no directory"):
+        check_directory(tmp_path / "none" / "rows.csv")
+    (tmp_path / "rows.csv").mkdir()
+    with pytest.raises(UsageError, match="--csv"):
+        write_csv(document(), tmp_path / "rows.csv")
+    (tmp_path / "figure.png").mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        plot_bench(document(), tmp_path / "figure.png")
+    with pytest.raises(UsageError, match="no records to draw"):
+        plot_records([], [], tmp_path / "empty.png")
