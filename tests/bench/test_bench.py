@@ -116,6 +116,9 @@ def test_the_critical_path_is_measured_with_records_of_the_other_metric(fake_ben
     assert row["record"] == records(DENSE)[0].id
     assert row["contexts"] == V68.contexts
     assert row["macs_per_packet"] == row["macs"] / row["packets_critical"]
+    total = row["packets_total"]
+    assert row["balance"] == total / (V68.contexts * row["packets_critical"])
+    assert row["ratio_to_one_context"] == records(DENSE)[0].value / total
 
 
 def test_an_interrupted_run_keeps_the_rows_it_has(

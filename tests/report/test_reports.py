@@ -42,6 +42,15 @@ def test_the_table_has_figures_ratios_and_reasons(capsys: pytest.CaptureFixture[
     assert max(len(line) for line in printed.splitlines()) <= 160
 
 
+def test_every_peer_is_printed_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    print_bench(document())
+    assert "vector-vector form" not in capsys.readouterr().out
+    print_bench(document(), every_peer=True)
+    printed = capsys.readouterr().out
+    for words in ("vector-vector form", "u8 x i8 -> i32", "648,547", "116.4"):
+        assert words in printed
+
+
 def test_csv_has_every_row_and_lists_in_one_cell(tmp_path: Path) -> None:
     write_csv(document(), tmp_path / "rows.csv")
     read = pd.read_csv(tmp_path / "rows.csv")

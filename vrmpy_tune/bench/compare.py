@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.bench.row import OWN_SYSTEMS, Row
 from vrmpy_tune.errors import WorkloadError
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vrmpy_tune.target import HexagonTarget
+
+
+RATIOS: Final = (
+    "ratio_to_best_peer",
+    "ratio_to_u8u8",
+    "bound_fraction",
+    "balance",
+    "ratio_to_one_context",
+)
+"""Fields of rows that the summary has means of; more is better in all."""
 
 
 def comparable(row: Row, target: HexagonTarget) -> list[Peer]:
@@ -69,7 +79,7 @@ def _group(variant: str | None, system: str, rows: Sequence[Row]) -> dict[str, A
     }
     if all(row.value for row in rows):
         entry["network_packets"] = sum(row.count * (row.value or 0) for row in rows)
-    for name in ("ratio_to_best_peer", "ratio_to_u8u8", "bound_fraction"):
+    for name in RATIOS:
         values = [
             (float(value), row.layer)
             for row in rows

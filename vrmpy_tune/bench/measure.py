@@ -13,7 +13,7 @@ from vrmpy_tune.bench.tvm_rules import why_not
 from vrmpy_tune.compiler.choice import applicable, fixed_schedule
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.errors import VerificationError, VrmpyTuneError
-from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, QEMU_PACKETS
 from vrmpy_tune.records.outcomes import FinishedRun
 from vrmpy_tune.verification import Verifier
 
@@ -96,10 +96,22 @@ class Bench:
         if found.record is None or space is None or schedule is None:
             return missing(member, TUNED, self.metric, found.reason)
         measurement = self._measure(workload, verifier, space, schedule)
-        return measured(
+        row = measured(
             member, workload, TUNED, measurement, self.target,
             space=space.name, record=found.record.id,
         )  # fmt: skip
+        return self._beside_one_context(row)
+
+    def _beside_one_context(self, row: Row) -> Row:
+        """Add what the best record for one context takes, where all contexts were tuned for."""
+        if self.metric != QEMU_CRITICAL or not row.packets_total:
+            return row
+        best = self.records.best(row.workload, self.target.name, QEMU_PACKETS)
+        if best is None:
+            return row
+        packets = best.counts.packets_total
+        more = {"one_context_packets": packets, "ratio_to_one_context": packets / row.packets_total}
+        return replace(row, more={**row.more, **more})
 
     def fixed(self, member: Member, workload: Workload, verifier: Verifier) -> Row:
         """Take what an unknown workload is compiled with."""

@@ -180,7 +180,10 @@ def measured(
         count=member.count,
         bound=workload.packet_bound,
         outputs=product(workload.output.shape),
-        more={"space": space},
+        more={
+            "space": space,
+            "balance": counts.packets_total / (target.contexts * counts.packets_critical),
+        },
     )
 
 

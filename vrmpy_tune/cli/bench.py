@@ -67,6 +67,9 @@ def bench(
     exact: Annotated[
         bool, typer.Option("--exact", help="Only records of this very toolchain.")
     ] = False,
+    every_peer: Annotated[
+        bool, typer.Option("--every-peer", help="Print all rows of other systems, not the best.")
+    ] = False,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the rows as CSV, too.")
     ] = None,
@@ -114,7 +117,7 @@ def bench(
         if as_json:
             emit(document)
     if not as_json:
-        print_bench(document)
+        print_bench(document, every_peer=every_peer)
     if document["interrupted"]:
         raise typer.Exit(INTERRUPTED)
 

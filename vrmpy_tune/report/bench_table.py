@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.bench.row import FIXED, METASCHEDULE, TUNED
+from vrmpy_tune.bench.row import FIXED, METASCHEDULE, OWN_SYSTEMS, TUNED
 from vrmpy_tune.errors import UsageError
+from vrmpy_tune.measurement import QEMU_CRITICAL
 from vrmpy_tune.report.bench_plot import by_variant
+from vrmpy_tune.workload import parse_workload
+from vrmpy_tune.workload.contraction import Contraction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +28,8 @@ _RATIOS: Final = {
     "ratio_to_best_peer": "of the best peer",
     "ratio_to_u8u8": "of our u8 x u8",
     "bound_fraction": "of the bound",
+    "balance": "balance: total / (contexts x critical path)",
+    "ratio_to_one_context": "of our one-context packets",
 }
 
 
@@ -54,8 +59,16 @@ def write_csv(document: dict[str, Any], path: Path) -> None:
         raise UsageError(f"--csv {path}: {error.strerror or error}.") from error
 
 
-def print_bench(document: dict[str, Any]) -> None:
-    """Print the members of a suite, a table for each variant, then the means."""
+def print_bench(document: dict[str, Any], *, every_peer: bool = False) -> None:
+    """Print the members of a suite, a table for each variant, then the means.
+
+    Parameters
+    ----------
+    document:
+        What ``bench --json`` prints.
+    every_peer:
+        Whether to print a table of all rows of other systems, too.
+    """
     from rich.console import Console
 
     console = Console()
@@ -63,6 +76,9 @@ def print_bench(document: dict[str, Any]) -> None:
         console = Console(width=_FILE_WIDTH)
     for variant, members in by_variant(document["rows"]).items():
         console.print(_table(f"{document['suite']}: {variant}", document["metric"], members))
+    peers = [row for row in document["rows"] if row["system"] not in OWN_SYSTEMS]
+    if every_peer and peers:
+        console.print(_peer_table(peers))
     for reason in _reasons(document["rows"]):
         console.print(reason, markup=False, highlight=False, soft_wrap=True)
     for entry in document["summary"]:
@@ -106,7 +122,8 @@ def _table(title: str, metric: str, members: dict[str, dict[str, Any]]) -> Table
     from rich.table import Table
     from rich.text import Text
 
-    lines = [_cells(systems) for systems in members.values()]
+    critical = metric == QEMU_CRITICAL
+    lines = [_cells(systems, critical=critical) for systems in members.values()]
     used = [name for name in lines[0] if any(line[name] for line in lines)]
     table = Table(title=title, title_justify="left", caption=f"MACs per packet ({metric})")
     for name in used:
@@ -116,7 +133,33 @@ def _table(title: str, metric: str, members: dict[str, dict[str, Any]]) -> Table
     return table
 
 
-def _cells(systems: dict[str, Any]) -> dict[str, str]:
+def _peer_table(rows: list[dict[str, Any]]) -> Table:
+    """Return a table of the other systems' rows, shape by shape, best first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    order = list(dict.fromkeys(row["layer"] for row in rows))
+    table = Table(title="peers", title_justify="left")
+    for name in ("layer", "system", "types", "packets", "MACs/packet", "right"):
+        right = name in ("packets", "MACs/packet")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in sorted(rows, key=lambda one: (order.index(one["layer"]), one["packets_total"])):
+        workload = parse_workload(row["workload"])
+        assert isinstance(workload, Contraction)
+        types = f"{' x '.join(workload.types)} -> {workload.out}"
+        cells = (
+            row["layer"],
+            row["system"],
+            types,
+            f"{row['packets_total']:,}",
+            f"{row['macs_per_packet']:.1f}",
+            "yes" if row["verified"] else "no",
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _cells(systems: dict[str, Any], *, critical: bool) -> dict[str, str]:
     tuned = systems.get(TUNED) or next(iter(systems.values()))
     peer = tuned.get("best_peer_packets")
     macs = tuned["macs"] or max((row["macs"] or 0 for row in systems.values()), default=0)
@@ -131,6 +174,8 @@ def _cells(systems: dict[str, Any]) -> dict[str, str]:
         "peer": _number(macs / peer if peer and macs else None, ".1f"),
         "tuned / peer": _number(tuned.get("ratio_to_best_peer"), ".3f"),
         "/ u8u8": _number(tuned.get("ratio_to_u8u8"), ".3f"),
+        "balance": _number(tuned.get("balance") if critical else None, ".3f"),
+        "/ one context": _number(tuned.get("ratio_to_one_context"), ".3f"),
         "epilogue": _number(tuned.get("epilogue_packets_per_vector"), ".2f"),
         "best peer": tuned.get("best_peer") or "",
     }
