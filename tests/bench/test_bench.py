@@ -206,6 +206,13 @@ def test_signed_weights_are_compared_with_our_unsigned_and_epilogues_with_int32(
     assert other["epilogue_packets_per_vector"] is None, "never from another system's figure"
 
 
+def test_a_workload_that_has_no_unsigned_or_plain_form_is_compared_with_none() -> None:
+    text = "dense:m=8,n=32,k=16,lhs=u8,rhs=i8,rzp=-3"
+    (row,) = compared([Row(text, TUNED, "qemu-packets/1", 100)], V68)
+    assert row.as_json()["ratio_to_u8u8"] is None
+    assert row.as_json()["epilogue_packets_per_vector"] is None
+
+
 def test_the_summary_has_geometric_means_and_names_the_least() -> None:
     dense = "dense M128 N768 K768"
     rows = compared(

@@ -27,6 +27,7 @@ RATIOS: Final = (
     "bound_fraction",
     "balance",
     "ratio_to_one_context",
+    "ratio_to_naive",
 )
 """Fields of rows that the summary has means of; more is better in all."""
 
@@ -126,8 +127,15 @@ def _relatives(text: str) -> tuple[str | None, str | None]:
         return None, None
     if not isinstance(workload, Contraction):
         return None, None
-    unsigned = str(replace(workload, lhs="u8", rhs="u8"))  # type: ignore[call-arg]
     zero_points = ("lzp", "rzp")
     plain = {name: value for name, value in FUSED_FIELDS.items() if name not in zero_points}
-    bare = str(replace(workload, **plain))  # type: ignore[arg-type]
-    return (unsigned if unsigned != text else None), (bare if bare != text else None)
+    return _like(workload, lhs="u8", rhs="u8"), _like(workload, **plain)
+
+
+def _like(workload: Contraction, **fields: object) -> str | None:
+    """Return the text of a workload with other fields; ``None`` if it is the same, or is none."""
+    try:
+        text = str(replace(workload, **fields))  # type: ignore[arg-type]
+    except WorkloadError:
+        return None
+    return text if text != str(workload) else None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces import spaces_for
 from vrmpy_tune.bench.metaschedule import DefaultResult, metaschedule_default, stored_key
 from vrmpy_tune.bench.row import FIXED, METASCHEDULE, TUNED, Row, measured, missing, of_default
 from vrmpy_tune.bench.tvm_rules import why_not
 from vrmpy_tune.compiler.choice import applicable, fixed_schedule
+from vrmpy_tune.compiler.compile import untuned_packets
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.errors import VerificationError, VrmpyTuneError
 from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, QEMU_PACKETS
 from vrmpy_tune.records.outcomes import FinishedRun
 from vrmpy_tune.verification import Verifier
+from vrmpy_tune.workload import Conv2d, Dense
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +102,19 @@ class Bench:
             member, workload, TUNED, measurement, self.target,
             space=space.name, record=found.record.id,
         )  # fmt: skip
-        return self._beside_one_context(row)
+        row = self._beside_one_context(row)
+        # The naive loops of a contraction take minutes; its peers and the fixed rule say more.
+        return row if isinstance(workload, Dense | Conv2d) else self._beside_naive(row, workload)
+
+    def _beside_naive(self, row: Row, workload: Workload) -> Row:
+        """Add what the operator takes as TVM compiles it unscheduled."""
+        try:
+            packets = untuned_packets(workload, self.target, self.pool, self.device, self.metric)
+        except VrmpyTuneError as error:
+            more: dict[str, Any] = {"naive_packets": None, "naive_reason": one_line(error)}
+        else:
+            more = {"naive_packets": packets, "ratio_to_naive": packets / (row.value or packets)}
+        return replace(row, more={**row.more, **more})
 
     def _beside_one_context(self, row: Row) -> Row:
         """Add what the best record for one context takes, where all contexts were tuned for."""

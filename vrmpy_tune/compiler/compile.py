@@ -209,11 +209,11 @@ def _compile(
     verifier = Verifier(workload)
     arguments = verifier.arguments(space)
     measurement = run_kernel(kernel, arguments, verifier, device, target, metric=metric)
-    untuned = _untuned(workload, target, pool, device, metric) if compare_untuned else None
+    untuned = untuned_packets(workload, target, pool, device, metric) if compare_untuned else None
     return CompiledTask(choice, kernel, measurement, untuned)
 
 
-def _untuned(
+def untuned_packets(
     workload: Workload, target: HexagonTarget, pool: CodegenPool, device: Device, metric: str
 ) -> int:
     """Return the packets of the unscheduled program; one input set, for it takes seconds."""

@@ -19,6 +19,7 @@ _MODULE_OF: Final = {
     "resnet50-int8": "resnet50",
     "mobilenetv2-int8": "mobilenetv2",
     "bert-base-int8": "bert",
+    "operators": "operators",
 }
 
 SUITES: Final = tuple(_MODULE_OF)

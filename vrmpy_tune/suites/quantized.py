@@ -69,3 +69,8 @@ def global_average(size: int, channels: int) -> str:
 def residual_add(size: int, channels: int) -> str:
     """Return the addition of two quantized tensors."""
     return f"add:shape=1x{size}x{size}x{channels},lhs=u8,rhs=u8,out=u8"
+
+
+def pad(size: int, channels: int, border: int) -> str:
+    """Return the padding of a tensor with ``border`` pixels all round."""
+    return f"pad:n=1,h={size},w={size},c={channels},pad={border},dtype=u8"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vrmpy_tune.errors import UsageError
+from vrmpy_tune.errors import UsageError, WorkloadError
 from vrmpy_tune.workload import Workload, parse_workload
 
 if TYPE_CHECKING:
@@ -45,6 +45,13 @@ class Member:
         """Parse the text; raises :class:`~vrmpy_tune.errors.WorkloadError` if that fails."""
         return parse_workload(self.text)
 
+    def canonical(self) -> Member:
+        """Return the member with its canonical text, as far as this version can parse it."""
+        try:
+            return replace(self, text=str(self.workload()))
+        except WorkloadError:
+            return self
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates that the layer asks for."""
@@ -73,7 +80,7 @@ class Suite:
         return tuple(dict.fromkeys(member.variant for member in self.members))
 
     def select(self, variants: Sequence[str] = ()) -> tuple[Member, ...]:
-        """Return the members of some variants; of all by default.
+        """Return the members of some variants, texts canonical; of all by default.
 
         Raises
         ------
@@ -86,7 +93,9 @@ class Suite:
                     f"The suite {self.name} has no variant '{name}'; "
                     f"use one of {', '.join(self.variants)}."
                 )
-        return tuple(one for one in self.members if not variants or one.variant in variants)
+        return tuple(
+            one.canonical() for one in self.members if not variants or one.variant in variants
+        )
 
 
 def distinct(layers: Iterable[Member]) -> tuple[Member, ...]:
