@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -203,6 +204,8 @@ def tune(
     with open_store(url) as store, open_device(device) as opened:
         _check_device(opened, target, metric)
         slots = opened.info().slots
+        # Kernels run wherever the device is, but code is generated here.
+        cores = len(os.sched_getaffinity(0))
         tasks = _tasks(workloads, target, budget)
         texts = tuple(str(workload) for workload in workloads)
         if transfer and search != "random":
@@ -218,7 +221,7 @@ def tune(
                 note.take(event)
             events(event)
 
-        with CodegenPool(slots) as pool, BusyClock() as clock:
+        with CodegenPool(min(slots, cores)) as pool, BusyClock() as clock:
             evaluator = Evaluator(opened, pool, store, target, metric, seed=seed)
             engine = Engine(
                 tasks, target, chosen, evaluator,
