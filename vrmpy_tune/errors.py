@@ -102,3 +102,7 @@ class NoValidCandidateError(VrmpyTuneError):
     """A tuning run ended without one verified candidate."""
 
     exit_code = 12
+
+
+class FarmError(DeviceError):
+    """A farm cannot be reached, is not trusted, or does not have what was asked of it."""

@@ -20,6 +20,7 @@ from vrmpy_tune.cli import (
     compile,
     doctor,
     explain,
+    farm,
     records,
     run_artifact,
     spaces,
@@ -55,6 +56,7 @@ app.command("bench")(bench.bench)
 app.command("explain")(explain.explain_workloads)
 app.add_typer(records.app, name="records")
 app.command("study")(study.study_searches)
+app.add_typer(farm.app, name="farm")
 app.command("spaces")(spaces.list_spaces)
 app.command("doctor")(doctor.examine)
 

@@ -91,6 +91,8 @@ class RunResult:
     retryable:
         Whether the failure may be the machine's rather than the candidate's: wall-clock time ran
         out.
+    ran_on:
+        Which of the device's parts ran it; empty if the device is but one.
     """
 
     outcome: Outcome
@@ -99,6 +101,7 @@ class RunResult:
     counts: tuple[Counts, ...] = ()
     alignment_checked: bool = False
     retryable: bool = False
+    ran_on: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""``vrmpy-tune farm``: a tracker, hosts that serve devices, and how both are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from vrmpy_tune.cli.streams import say
+
+if TYPE_CHECKING:
+    from vrmpy_tune.farm.secret import FarmKey
+
+app = typer.Typer(help="Share devices between tuners and hosts.", no_args_is_help=True)
+
+DEFAULT_PORT = 9190
+"""TVM's default for its tracker."""
+
+Bind: TypeAlias = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond this host only if named.")
+]
+KeyFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="The farm key; by default VRMPY_TUNE_FARM_KEY or the user's own file."
+    ),
+]
+
+
+@app.command("tracker")
+def run_tracker(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = DEFAULT_PORT,
+    bind: Bind = "127.0.0.1",
+    key_file: KeyFile = None,
+) -> None:
+    """Run TVM's RPC tracker, supervised, until Ctrl-C.
+
+    Hosts register their devices with it, and tuners ask it for free ones.
+    """
+    from vrmpy_tune.farm.running import exposure, log_to_stderr, run_tracker
+
+    log_to_stderr()
+    key = _key(key_file)
+    if warning := exposure(bind, "the tracker"):
+        say(warning)
+    run_tracker(bind, port, key, say)
+
+
+@app.command("serve")
+def serve_devices(
+    *,
+    tracker: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where `farm tracker` runs.")
+    ] = f"127.0.0.1:{DEFAULT_PORT}",
+    key: Annotated[str, typer.Option(metavar="NAME", help="For example hexagon-v68.")],
+    device: Annotated[str, typer.Option(metavar="NAME", help="What to serve.")] = "qemu",
+    slots: Annotated[int, typer.Option(min=1, max=256, help="Measurements at once.")] = 1,
+    bind: Bind = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The agent's; 0: a free one.")] = 0,
+    advertise: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="How tuners reach the agent, if otherwise.")
+    ] = "",
+    key_file: KeyFile = None,
+) -> None:
+    """Serve a device of this host, supervised, until Ctrl-C."""
+    from vrmpy_tune.errors import UsageError
+    from vrmpy_tune.farm.agent import Serving
+    from vrmpy_tune.farm.channel import parse_address
+    from vrmpy_tune.farm.running import exposure, log_to_stderr, run_agent
+
+    if not key or any(character in key for character in " /?#:\t"):
+        raise UsageError(f"'{key}' is no key for devices; write for example hexagon-v68.")
+    parse_address(tracker)
+    log_to_stderr()
+    secret = _key(key_file)
+    if warning := exposure(bind, "the agent"):
+        say(warning)
+    if advertise:
+        parse_address(advertise)
+    run_agent(Serving(tracker, key, device, slots, bind, port, advertise), secret, say)
+
+
+def _key(file: str | None) -> FarmKey:
+    from vrmpy_tune.farm.secret import load_key, read_key
+
+    return read_key(file) if file else load_key(create=True)

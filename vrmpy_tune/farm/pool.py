@@ -1,0 +1,274 @@
+"""The slots that one tuner has leased, and how it gets more of them and gives them back."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from vrmpy_tune.errors import FarmError
+from vrmpy_tune.farm.channel import LinkError
+from vrmpy_tune.farm.lease import Lease
+from vrmpy_tune.farm.tracker_link import TrackerLink
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from vrmpy_tune.farm.secret import FarmKey
+    from vrmpy_tune.farm.tracker_link import Offer
+
+_LOG: Final = logging.getLogger(__name__)
+
+QUANTUM_S: Final = 5.0
+"""Seconds after which a slot is given back if others wait for one."""
+
+IDLE_S: Final = 2.0
+"""Seconds without a job after which a slot is given back."""
+
+MESSAGE_S: Final = 30.0
+"""Seconds between two messages while there is no device."""
+
+RETRY_S: Final = 0.5
+"""Pause after a tracker or a slot that could not be reached."""
+
+KEEP_S: Final = 1.0
+"""Seconds between two looks at idle slots."""
+
+
+class NoDeviceError(FarmError):
+    """No device of the farm could be had for as long as we were to wait."""
+
+
+class LeasePool:
+    """Leases slots on demand; used from several threads at once.
+
+    One request at a time waits at the tracker, so that of two tuners with equal priorities each
+    gets every other slot, however many jobs it has.
+
+    Parameters
+    ----------
+    tracker, key:
+        The tracker's address, and the key of the devices wanted.
+    secret:
+        The farm key.
+    priority:
+        Higher ones are served first.
+    wait_s:
+        Seconds without any device after which :meth:`take` gives up.
+    """
+
+    def __init__(
+        self, tracker: str, key: str, secret: FarmKey, *, priority: int, wait_s: float
+    ) -> None:
+        self._tracker, self._key, self._secret = tracker, key, secret
+        self._priority, self._wait_s = priority, wait_s
+        self._holder = f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
+        self._changed = threading.Condition()
+        self._free: list[Lease] = []
+        self._used: set[Lease] = set()
+        self._opening = 0
+        self._waiting = 0
+        self._closed = False
+        self._reason = ""
+        self._link: TrackerLink | None = None
+        self._good = time.monotonic()
+        self._threads = [
+            threading.Thread(target=loop, name=f"farm-{name}", daemon=True)
+            for name, loop in (("lease", self._lease_on_demand), ("keep", self._keep_idle))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def take(self, avoid: Collection[str] = ()) -> Lease:
+        """Wait for a slot that is not among ``avoid``, unless there are no others.
+
+        Raises
+        ------
+        NoDeviceError
+            If there was no device at all for as long as we were to wait.
+        FarmError
+            If the pool is closed.
+        """
+        began = told = time.monotonic()
+        with self._changed:
+            self._waiting += 1
+            try:
+                while True:
+                    if self._closed:
+                        raise FarmError("The farm device is closed. Open another one.")
+                    lease = self._pick(avoid)
+                    if lease is not None:
+                        self._used.add(lease)
+                        return lease
+                    self._changed.notify_all()
+                    self._changed.wait(1.0)
+                    told = self._check_patience(began, told)
+            finally:
+                self._waiting -= 1
+
+    def give(self, lease: Lease) -> None:
+        """Return a slot after a measurement; it stays ours while nobody else wants it."""
+        lease.idle_since = time.monotonic()
+        ours = time.monotonic() - lease.since < QUANTUM_S or not lease.wanted
+        with self._changed:
+            self._used.discard(lease)
+            self._good = time.monotonic()
+            if ours and not self._closed:
+                self._free.append(lease)
+                self._changed.notify_all()
+                return
+            self._changed.notify_all()
+        lease.give_back()
+
+    def discard(self, lease: Lease, reason: str) -> None:
+        """Give up a slot that is lost."""
+        lease.drop()
+        with self._changed:
+            self._used.discard(lease)
+            self._reason = reason
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Give everything back."""
+        with self._changed:
+            self._closed = True
+            free, self._free = self._free, []
+            used = list(self._used)
+            link = self._link
+            self._changed.notify_all()
+        for lease in free:
+            lease.give_back()
+        for lease in used:
+            lease.drop()
+        if link is not None:
+            link.close()
+        for thread in self._threads:
+            thread.join(5.0)
+
+    def _pick(self, avoid: Collection[str]) -> Lease | None:
+        for lease in reversed(self._free):
+            if lease.slot not in avoid:
+                self._free.remove(lease)
+                return lease
+        if self._free and not self._used and time.monotonic() - self._free[-1].since > IDLE_S:
+            # There seems to be no other.
+            return self._free.pop()
+        return None
+
+    def _check_patience(self, began: float, told: float) -> float:
+        """Raise if there was no device for too long; say so now and then; return when last."""
+        now = time.monotonic()
+        without = now - max(self._good, began)
+        if self._used or self._free or not self._reason:
+            return now
+        if without > self._wait_s:
+            raise NoDeviceError(
+                f"No device '{self._key}' could be had from the farm {self._tracker} for "
+                f"{self._wait_s:.0f} s: {self._reason} Run: vrmpy-tune farm doctor {self._tracker}"
+            )
+        if now - told >= MESSAGE_S:
+            _LOG.warning(
+                "No device '%s' for %.0f s: %s Waiting up to %.0f s.",
+                self._key, without, self._reason, self._wait_s,
+            )  # fmt: skip
+            return now
+        return told
+
+    # --- the thread that asks the tracker -------------------------------------------------------
+
+    def _lease_on_demand(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed and self._waiting <= self._opening + self._usable():
+                    self._changed.wait()
+                if self._closed:
+                    return
+            offer = self._request()
+            if offer is None:
+                time.sleep(RETRY_S)
+                continue
+            with self._changed:
+                self._opening += 1
+            threading.Thread(target=self._open, args=(offer,), daemon=True).start()
+
+    def _usable(self) -> int:
+        return len(self._free)
+
+    def _request(self) -> Offer | None:
+        """Return an offer of the tracker, or None if there is none to be had now."""
+        try:
+            if self._link is None:
+                self._link = TrackerLink(self._tracker, self._secret)
+            summary = self._link.summary()
+            if not summary.slots(self._key):
+                known = ", ".join(summary.keys) or "none"
+                self._reason = f"nobody serves this key now (served keys: {known})."
+                return None
+            return self._link.request(self._key, self._priority)
+        except FarmError as error:
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+            self._reason = str(error)
+            return None
+
+    def _open(self, offer: Offer) -> None:
+        try:
+            lease = Lease(offer, self._secret, self._holder)
+        except FarmError as error:
+            with self._changed:
+                self._reason = str(error)
+            # The server withdraws an offer that is not taken up, and makes a new one.
+            time.sleep(RETRY_S)
+            lease = None
+        with self._changed:
+            self._opening -= 1
+            if lease is not None:
+                self._reason, self._good = "", time.monotonic()
+                if not self._closed:
+                    self._free.append(lease)
+                    lease = None
+            self._changed.notify_all()
+        if lease is not None:
+            lease.give_back()
+
+    # --- the thread that keeps what is idle -----------------------------------------------------
+
+    def _keep_idle(self) -> None:
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
+                self._changed.wait_for(lambda: self._closed, KEEP_S)
+                now = time.monotonic()
+                old = [lease for lease in self._free if now - lease.idle_since > IDLE_S]
+                for lease in old:
+                    self._free.remove(lease)
+                kept = list(self._free)
+            for lease in old:
+                lease.give_back()
+            for lease in kept:
+                try:
+                    lease.keep()
+                except FarmError as error:
+                    self._lose(lease, str(error))
+            self._keep_link()
+
+    def _lose(self, lease: Lease, reason: str) -> None:
+        with self._changed:
+            if lease in self._free:
+                self._free.remove(lease)
+                self._reason = reason
+        lease.drop()
+
+    def _keep_link(self) -> None:
+        link = self._link
+        if link is not None:
+            try:
+                link.keep()
+            except LinkError:
+                link.close()
