@@ -8,7 +8,7 @@ judges an output: that is :mod:`vrmpy_tune.verification`'s work.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +163,26 @@ class Device(Protocol):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+
+@runtime_checkable
+class Ensemble(Device, Protocol):
+    """A device of several parts, any of which may be sick: doubtful results can be checked."""
+
+    def run_elsewhere(
+        self,
+        job: Job,
+        input_sets: tuple[tuple[np.ndarray, ...], ...],
+        target: HexagonTarget,
+        limits: Limits,
+        ran_on: str,
+    ) -> RunResult:
+        """Run ``job`` on another part than ``ran_on``, if there is one; raises as ``run``."""
+        ...
+
+    def report_sick(self, ran_on: str, reason: str) -> None:
+        """Say that a part returned what another one shows to be wrong.
+
+        Parts that are reported again and again are taken out of service.
+        """
+        ...

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from vrmpy_tune.device.protocol import Job, Limits
+from vrmpy_tune.device.protocol import Ensemble, Job, Limits
 from vrmpy_tune.errors import BuildError, BuildTimeoutError
 from vrmpy_tune.measurement import Measurement, Outcome
 from vrmpy_tune.records.outcomes import Failure
@@ -18,13 +19,24 @@ from vrmpy_tune.toolchain.assembly import count_multiplies
 from vrmpy_tune.toolchain.codegen import provenance, to_object
 
 if TYPE_CHECKING:
-    from vrmpy_tune.device.protocol import Device
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from vrmpy_tune.device.protocol import Device, RunResult
     from vrmpy_tune.records.store import Store
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.toolchain.pool import CodegenPool
     from vrmpy_tune.toolchain.zig import Compiled
     from vrmpy_tune.tune.candidate import Candidate
     from vrmpy_tune.verification import Verifier
+
+
+DOUBTFUL: Final = frozenset({Outcome.CRASH, Outcome.WRONG_RESULT})
+"""Outcomes that may be a sick device's doing, where there are several to compare."""
+
+RECENT: Final = 16
+"""Measurements of one part of a device that are repeated when it turns out to be sick."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,19 @@ class _Run:
     message: str
     artifact: str
     retryable: bool = False
+    ran_on: str = ""
+    sick: str = ""
+    """A part of the device that returned something else, which another showed to be wrong."""
+    sickness: str = ""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was evaluated, to be evaluated again."""
+
+    candidate: Candidate
+    verifier: Verifier
+    packets: int | None
 
 
 class Evaluator:
@@ -71,6 +96,8 @@ class Evaluator:
         Gets every record and every failure worth remembering as soon as it is known.
     target, metric, seed:
         What records are made for.
+    corrected:
+        Told each record that was measured again because its device turned out to be sick.
     """
 
     def __init__(
@@ -82,6 +109,7 @@ class Evaluator:
         metric: str,
         *,
         seed: int | None,
+        corrected: Callable[[Record], None] = lambda _: None,
     ) -> None:
         self._device, self._pool, self._store = device, pool, store
         self._target, self._metric, self._seed = target, metric, seed
@@ -90,6 +118,8 @@ class Evaluator:
         self._runs: dict[tuple[str, str], _Run] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
+        self._corrected = corrected
+        self._recent: dict[str, deque[_Asked]] = {}
 
     def evaluate(
         self, candidate: Candidate, verifier: Verifier, packets: int | None = None
@@ -116,6 +146,12 @@ class Evaluator:
         run = self._attempt(candidate, verifier, packets)
         if run.retryable:
             run = self._attempt(candidate, verifier, packets)
+        if run.sick:
+            self._doubt(run.sick, run.sickness)
+        if run.ran_on and run.outcome is Outcome.OK:
+            with self._guard:
+                recent = self._recent.setdefault(run.ran_on, deque(maxlen=RECENT))
+                recent.append(_Asked(candidate, verifier, packets))
         return self._remember(candidate, run)
 
     def recall(self, candidate: Candidate) -> Evaluation | None:
@@ -131,7 +167,14 @@ class Evaluator:
             return Evaluation(Outcome.OK, known, cached=True)
         return Evaluation(Outcome(known.outcome), message=known.message, cached=True)
 
-    def _attempt(self, candidate: Candidate, verifier: Verifier, packets: int | None) -> _Run:
+    def _attempt(
+        self,
+        candidate: Candidate,
+        verifier: Verifier,
+        packets: int | None,
+        *,
+        again_but_not_on: str = "",
+    ) -> _Run:
         with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as directory:
             try:
                 compiled = self._build(candidate, Path(directory))
@@ -143,9 +186,16 @@ class Evaluator:
             # Different workloads may have the same code, but not the same measurement.
             key = (str(candidate.workload), artifact)
             with self._lock_of(key):
-                run = self._runs.get(key)
+                run = None if again_but_not_on else self._runs.get(key)
                 if run is None:
-                    run = self._run(candidate, verifier, compiled, artifact, packets)
+                    run = self._run(
+                        candidate,
+                        verifier,
+                        compiled,
+                        artifact,
+                        packets,
+                        but_not_on=again_but_not_on,
+                    )
                     if not run.retryable:
                         self._runs[key] = run
                 return run
@@ -163,13 +213,57 @@ class Evaluator:
         compiled: Compiled,
         artifact: str,
         packets: int | None,
+        *,
+        but_not_on: str,
     ) -> _Run:
         workload, space = candidate.workload, candidate.space
         job = Job(compiled.object_file, "main", space.inputs(workload), (space.output(workload),))
         inputs = verifier.arguments(space)
-        result = self._device.run(job, inputs, self._target, Limits(packets=packets))
+
+        def judge(result: RunResult) -> _Run:
+            return self._judge(result, verifier, compiled, artifact)
+
+        run = judge(self._run_job(job, inputs, packets, but_not_on))
+        if run.outcome in DOUBTFUL and run.ran_on:
+            other = judge(self._run_job(job, inputs, packets, run.ran_on))
+            if other.outcome is Outcome.OK and other.ran_on != run.ran_on:
+                sickness = f"{run.outcome} where another is right: {run.message}"
+                return replace(other, sick=run.ran_on, sickness=sickness)
+        return run
+
+    def _run_job(
+        self,
+        job: Job,
+        inputs: tuple[tuple[np.ndarray, ...], ...],
+        packets: int | None,
+        but_not_on: str,
+    ) -> RunResult:
+        limits = Limits(packets=packets)
+        if but_not_on and isinstance(self._device, Ensemble):
+            return self._device.run_elsewhere(job, inputs, self._target, limits, but_not_on)
+        return self._device.run(job, inputs, self._target, limits)
+
+    def _doubt(self, part: str, reason: str) -> None:
+        """Report a sick part of the device, and measure again what it measured lately."""
+        if isinstance(self._device, Ensemble):
+            self._device.report_sick(part, reason)
+        with self._guard:
+            recent = self._recent.pop(part, ())
+        for asked in recent:
+            run = self._attempt(
+                asked.candidate, asked.verifier, asked.packets, again_but_not_on=part
+            )
+            evaluation = self._remember(asked.candidate, run)
+            if evaluation.record is not None:
+                self._corrected(evaluation.record)
+
+    def _judge(
+        self, result: RunResult, verifier: Verifier, compiled: Compiled, artifact: str
+    ) -> _Run:
         if result.outcome is not Outcome.OK:
-            return _Run(result.outcome, None, result.message, artifact, result.retryable)
+            return _Run(
+                result.outcome, None, result.message, artifact, result.retryable, result.ran_on
+            )
         if any(counts.packets_total < 1 for counts in result.counts):
             message = "The device counted no packets, which no kernel takes."
             return _Run(Outcome.DEVICE_LOST, None, message, artifact, retryable=True)
@@ -182,8 +276,8 @@ class Evaluator:
             device=self._description,
         )
         if isinstance(measured, str):
-            return _Run(Outcome.WRONG_RESULT, None, measured, artifact)
-        return _Run(Outcome.OK, measured, "", artifact)
+            return _Run(Outcome.WRONG_RESULT, None, measured, artifact, ran_on=result.ran_on)
+        return _Run(Outcome.OK, measured, "", artifact, ran_on=result.ran_on)
 
     def _remember(self, candidate: Candidate, run: _Run) -> Evaluation:
         if run.measurement is not None:

@@ -222,7 +222,12 @@ def tune(
             events(event)
 
         with CodegenPool(min(slots, cores)) as pool, BusyClock() as clock:
-            evaluator = Evaluator(opened, pool, store, target, metric, seed=seed)
+
+            def correct(record: Record) -> None:
+                for task in tasks:
+                    task.correct(record)
+
+            evaluator = Evaluator(opened, pool, store, target, metric, seed=seed, corrected=correct)
             engine = Engine(
                 tasks, target, chosen, evaluator,
                 seed=seed, workers=slots, events=listen, search=search, early_stop=early_stop,

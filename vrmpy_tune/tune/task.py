@@ -51,6 +51,8 @@ class Task:
         Whether the search ended before the trials were spent.
     similar:
         What is known of similar workloads.
+    records:
+        All records so far, by id.
     """
 
     workload: Workload
@@ -64,6 +66,7 @@ class Task:
     settled: list[int | None] = field(default_factory=list)
     ended: bool = False
     similar: tuple[Similar, ...] = ()
+    records: dict[str, Record] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -119,5 +122,13 @@ class Task:
         self.measured += 1
         if record is None:
             self.failures[outcome] = self.failures.get(outcome, 0) + 1
-        elif self.best is None or record.sort_key < self.best.sort_key:
+            return
+        self.records[record.id] = record
+        if self.best is None or record.sort_key < self.best.sort_key:
             self.best = record
+
+    def correct(self, record: Record) -> None:
+        """Take a record that was measured again, if it is one of this task's."""
+        if record.id in self.records:
+            self.records[record.id] = record
+            self.best = min(self.records.values(), key=lambda one: one.sort_key)
