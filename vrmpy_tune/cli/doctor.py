@@ -13,9 +13,11 @@ from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.errors import ToolchainError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.progress import TaskID
+
+    from vrmpy_tune.toolchain.doctor import Check
 
 
 def examine(
@@ -56,9 +58,15 @@ def report_text(document: dict[str, Any]) -> str:
 
 
 def _report() -> dict[str, Any]:
-    from vrmpy_tune.toolchain.doctor import Status, doctor
+    from vrmpy_tune.toolchain.doctor import doctor
 
-    checks = doctor()
+    return report_document(doctor())
+
+
+def report_document(checks: Sequence[Check]) -> dict[str, Any]:
+    """Return the document that ``--json`` prints of what was found."""
+    from vrmpy_tune.toolchain.doctor import Status
+
     return {
         "healthy": all(check.status is not Status.ERROR for check in checks),
         "checks": [

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from vrmpy_tune.cli.streams import say
+from vrmpy_tune.cli.options import Json
+from vrmpy_tune.cli.streams import one_document, say
 
 if TYPE_CHECKING:
     from vrmpy_tune.farm.secret import FarmKey
 
 app = typer.Typer(help="Share devices between tuners and hosts.", no_args_is_help=True)
 
-DEFAULT_PORT = 9190
+DEFAULT_PORT: Final = 9190
 """TVM's default for its tracker."""
+
+DEFAULT_TRACKER: Final = f"127.0.0.1:{DEFAULT_PORT}"
+
+CLEAR: Final = "\x1b[H\x1b[2J"
+"""What makes a terminal empty."""
+
+WATCH_S: Final = 2.0
+"""Seconds between two looks of ``--watch``."""
 
 Bind: TypeAlias = Annotated[
     str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond this host only if named.")
+]
+TrackerAddress: TypeAlias = Annotated[
+    str, typer.Argument(metavar="HOST:PORT", help="Where `farm tracker` runs.")
 ]
 KeyFile: TypeAlias = Annotated[
     str | None,
@@ -52,7 +67,7 @@ def serve_devices(
     *,
     tracker: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where `farm tracker` runs.")
-    ] = f"127.0.0.1:{DEFAULT_PORT}",
+    ] = DEFAULT_TRACKER,
     key: Annotated[str, typer.Option(metavar="NAME", help="For example hexagon-v68.")],
     device: Annotated[str, typer.Option(metavar="NAME", help="What to serve.")] = "qemu",
     slots: Annotated[int, typer.Option(min=1, max=256, help="Measurements at once.")] = 1,
@@ -79,6 +94,65 @@ def serve_devices(
     if advertise:
         parse_address(advertise)
     run_agent(Serving(tracker, key, device, slots, bind, port, advertise), secret, say)
+
+
+@app.command("status")
+def show_status(
+    tracker: TrackerAddress = DEFAULT_TRACKER,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every 2 s, until Ctrl-C.")] = False,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show devices, their health and holders, queues, throughput and the last faults.
+
+    With --watch --json, one document a line.
+    """
+    from vrmpy_tune.farm.status import farm_status, status_text
+
+    key = _read_key(key_file)
+    while True:
+        with one_document(as_json and not watch) as emit:
+            document = farm_status(tracker, key)
+            if as_json and not watch:
+                emit(document)
+        if watch and as_json:
+            print(json.dumps(document), flush=True)
+        elif not as_json:
+            if watch and sys.stdout.isatty():
+                print(CLEAR, end="")
+            print(status_text(document), flush=True)
+        if not watch:
+            return
+        time.sleep(WATCH_S)
+
+
+@app.command("doctor")
+def examine_farm(
+    tracker: TrackerAddress = DEFAULT_TRACKER, *, key_file: KeyFile = None, as_json: Json = False
+) -> None:
+    """Report what is wrong between this host and the devices, link by link.
+
+    Exits 9 if something is.
+    """
+    from vrmpy_tune.cli.doctor import report_document, report_text
+    from vrmpy_tune.errors import FarmError
+    from vrmpy_tune.farm.doctor import examine
+
+    with one_document(as_json) as emit:
+        document = report_document(list(examine(tracker, _read_key(key_file))))
+        if as_json:
+            emit(document)
+    if not as_json:
+        print(report_text(document))
+    if not document["healthy"]:
+        raise typer.Exit(FarmError.exit_code)
+
+
+def _read_key(file: str | None) -> FarmKey:
+    from vrmpy_tune.farm.secret import load_key, read_key
+
+    return read_key(file) if file else load_key()
 
 
 def _key(file: str | None) -> FarmKey:

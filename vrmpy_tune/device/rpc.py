@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -42,6 +43,10 @@ POISON_AFTER: Final = 2
 
 MOST_ATTEMPTS: Final = 8
 """Times that a job is lost to the network or to devices before it is given up for now."""
+
+
+REGISTER_S: Final = 3.0
+"""Seconds to wait at a tracker that knows no key at all."""
 
 
 @dataclass(frozen=True)
@@ -274,8 +279,13 @@ class RpcDevice:
 
     def _find(self) -> Summary:
         """Return what the tracker knows, if that is somebody who serves our key."""
+        patience = time.monotonic() + REGISTER_S
         with TrackerLink(self._address.tracker, self._secret, CONNECT_S / 2) as link:
             summary = link.summary(CONNECT_S / 2)
+            while not summary.keys and time.monotonic() < patience:
+                # A tracker that was just started: its servers come within a second or two.
+                time.sleep(0.2)
+                summary = link.summary(CONNECT_S / 2)
         if not summary.slots(self._address.key):
             known = ", ".join(summary.keys) or "none"
             raise FarmError(

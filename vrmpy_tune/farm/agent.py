@@ -161,6 +161,22 @@ class Agent:
         await self._nursery.close()
         await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
+    async def registered(self, timeout_s: float) -> bool:
+        """Wait until the tracker knows every slot; return whether it does."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            known = self._known_ports()
+            if all(slot.port in known for slot in self.slots):
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+    def _known_ports(self) -> set[int]:
+        """Return the ports of this host's servers that the tracker knows."""
+        summary = self._relay.summary
+        servers = summary.servers if summary else ()
+        return {port for _, agent, port in servers if agent == self.address}
+
     def status(self) -> dict[str, Any]:
         """Return this host's part of ``farm status --json``."""
         summary = self._relay.summary
@@ -460,14 +476,9 @@ class Agent:
         """Start servers again that the tracker does not know although they are free."""
         while True:
             await asyncio.sleep(1.0)
-            summary = self._relay.summary
-            known = (
-                {port for _, agent, port in summary.servers if agent == self.address}
-                if (summary)
-                else set()
-            )
+            known, reachable = self._known_ports(), self._relay.summary is not None
             for slot in self.slots:
-                idle = slot.server and not slot.lease and summary is not None
+                idle = slot.server and not slot.lease and reachable
                 if not idle or slot.port in known:
                     slot.unregistered_since = 0.0
                 elif not slot.unregistered_since:

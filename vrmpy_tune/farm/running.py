@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
+REGISTER_S: Final = 15.0
+"""Seconds until the slots should be known to a tracker that is reachable."""
+
+
 def exposure(bind: str, what: str) -> str:
     """Return what listening on ``bind`` exposes; empty if that is nothing beyond this host."""
     try:
@@ -66,6 +70,8 @@ def run_agent(serving: Serving, key: FarmKey, say: Callable[[str], None]) -> Non
         agent = Agent(serving, key, say)
         try:
             await agent.start()
+            if not await agent.registered(REGISTER_S):
+                say(f"farm serve: the tracker {serving.tracker} does not know the slots yet")
             count = f"{serving.slots} slot{'s' if serving.slots > 1 else ''}"
             say(f"farm serve: {count} of '{serving.key}' ready, agent on {agent.address}")
             await stop.wait()
