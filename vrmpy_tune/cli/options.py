@@ -40,7 +40,13 @@ Variants: TypeAlias = Annotated[
 Target: TypeAlias = Annotated[
     str, typer.Option(metavar="NAME", help="hexagon-v66, -v68, -v69, -v73 or -v75.")
 ]
-Device: TypeAlias = Annotated[str, typer.Option(metavar="NAME", help="Device to run on.")]
+Device: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="qemu, rpc://HOST:PORT/KEY, 'command: PROGRAM', python:MODULE:CLASS or fake.",
+    ),
+]
 Sources: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--records", metavar="URL", help=f"{STORE_HELP} Also .jsonl; may be repeated."),
@@ -129,6 +135,19 @@ def read_duration(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise UsageError(f"'{text}' is not a duration; write for example 90s, 10m or 1.5h.")
     return seconds
+
+
+def waiting(device: str, seconds: float) -> str:
+    """Return the name of a farm's device with the time after which it is given up.
+
+    Raises
+    ------
+    UsageError
+        If the device is no farm: others are there or are not.
+    """
+    if not device.startswith("rpc://"):
+        raise UsageError(f"--wait is for farms (rpc://HOST:PORT/KEY), and '{device}' is none.")
+    return f"{device}{'&' if '?' in device else '?'}wait={seconds:g}"
 
 
 def stores(given: Sequence[str] | None) -> list[str]:

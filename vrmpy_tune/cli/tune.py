@@ -18,6 +18,7 @@ from vrmpy_tune.cli.options import (
     check_metric,
     read_duration,
     read_selection,
+    waiting,
 )
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.measurement import QEMU_PACKETS
@@ -52,6 +53,10 @@ def tune_workloads(
     time: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Stop after 90s, 10m, 1.5h.")
     ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Give up a farm without devices after 90s, 10m."),
+    ] = None,
     effort: Annotated[str, typer.Option(help=f"{_EFFORT_HELP} trials.")] = "normal",
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
     records: Annotated[
@@ -78,6 +83,8 @@ def tune_workloads(
     check_metric(metric)
     effort_called(effort)
     seconds = None if time is None else read_duration(time)
+    if wait is not None:
+        device = waiting(device, read_duration(wait))
 
     from vrmpy_tune.cli.displays import displays
     from vrmpy_tune.tune.run import tune

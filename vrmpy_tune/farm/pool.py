@@ -29,6 +29,9 @@ QUANTUM_S: Final = 5.0
 IDLE_S: Final = 2.0
 """Seconds without a job after which a slot is given back."""
 
+NO_OTHER_S: Final = 5.0
+"""Seconds after which a job runs on the slot that it was to avoid, for want of another."""
+
 MESSAGE_S: Final = 30.0
 """Seconds between two messages while there is no device."""
 
@@ -71,7 +74,8 @@ class LeasePool:
         self._free: list[Lease] = []
         self._used: set[Lease] = set()
         self._opening = 0
-        self._waiting = 0
+        self._waiting: list[Collection[str]] = []
+        """What each waiting thread avoids."""
         self._closed = False
         self._reason = ""
         self._link: TrackerLink | None = None
@@ -95,12 +99,12 @@ class LeasePool:
         """
         began = told = time.monotonic()
         with self._changed:
-            self._waiting += 1
+            self._waiting.append(avoid)
             try:
                 while True:
                     if self._closed:
                         raise FarmError("The farm device is closed. Open another one.")
-                    lease = self._pick(avoid)
+                    lease = self._pick(avoid, time.monotonic() - began)
                     if lease is not None:
                         self._used.add(lease)
                         return lease
@@ -108,7 +112,7 @@ class LeasePool:
                     self._changed.wait(1.0)
                     told = self._check_patience(began, told)
             finally:
-                self._waiting -= 1
+                self._waiting.remove(avoid)
 
     def give(self, lease: Lease) -> None:
         """Return a slot after a measurement; it stays ours while nobody else wants it."""
@@ -149,13 +153,12 @@ class LeasePool:
         for thread in self._threads:
             thread.join(5.0)
 
-    def _pick(self, avoid: Collection[str]) -> Lease | None:
+    def _pick(self, avoid: Collection[str], waited_s: float) -> Lease | None:
         for lease in reversed(self._free):
             if lease.slot not in avoid:
                 self._free.remove(lease)
                 return lease
-        if self._free and not self._used and time.monotonic() - self._free[-1].since > IDLE_S:
-            # There seems to be no other.
+        if self._free and waited_s > NO_OTHER_S and not self._used:
             return self._free.pop()
         return None
 
@@ -183,7 +186,7 @@ class LeasePool:
     def _lease_on_demand(self) -> None:
         while True:
             with self._changed:
-                while not self._closed and self._waiting <= self._opening + self._usable():
+                while not self._closed and self._wanted() <= self._opening:
                     self._changed.wait()
                 if self._closed:
                     return
@@ -195,8 +198,17 @@ class LeasePool:
                 self._opening += 1
             threading.Thread(target=self._open, args=(offer,), daemon=True).start()
 
-    def _usable(self) -> int:
-        return len(self._free)
+    def _wanted(self) -> int:
+        """Return how many more slots are needed for all that wait."""
+        slots = [lease.slot for lease in self._free]
+        wanted = 0
+        for avoid in self._waiting:
+            usable = next((slot for slot in slots if slot not in avoid), None)
+            if usable is None:
+                wanted += 1
+            else:
+                slots.remove(usable)
+        return wanted
 
     def _request(self) -> Offer | None:
         """Return an offer of the tracker, or None if there is none to be had now."""
