@@ -2,13 +2,14 @@
 #
 #   make tune    tune two kernels, then compile them from the records alone and verify them
 #   make test    formatting, lint, types, tests
+#   make farm-demo  two tuning jobs on four slots of a farm, one of which is killed half-way
 #   make setup   system packages, .venv, the toolchain's first-time work
 #   make lint    formatting, lint, types
 #   make clean   remove what `make tune` and the checks left; `make distclean` also .venv and caches
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: tune test setup lint clean distclean
+.PHONY: tune test farm-demo setup lint clean distclean
 
 # Everything that is made stays inside the clone.
 export VRMPY_TUNE_CACHE := $(CURDIR)/.tune/cache
@@ -29,7 +30,11 @@ tune: setup
 	$(BIN)/vrmpy-tune compile $(WORKLOADS) --output .tune/out --records $(STORE) --strict --compare-untuned
 
 test: lint
+	@setup/packages.sh --tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+farm-demo: setup
+	$(BIN)/python -m vrmpy_tune.farm.demo
 
 setup:
 	@setup/packages.sh

@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
 # Install the system programs that are missing: the simulator, and venv for Python.
 #
-# Usage: setup/packages.sh [PACKAGE...]    further Debian packages that the caller found missing
+# Usage: setup/packages.sh [--tests] [PACKAGE...]
+#
+#   --tests   also what only the tests need: PostgreSQL, and ip for network namespaces
+#   PACKAGE   further Debian packages that the caller found missing
 #
 # Does nothing when nothing is missing, so that no rights are needed on a prepared machine.
 set -euo pipefail
 
 python=${PYTHON:-$(command -v python3.11 || command -v python3 || true)}
-packages=("$@")
+packages=()
+if [[ ${1:-} == --tests ]]; then
+    shift
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+    [[ -n $(command -v ip) || -x /usr/sbin/ip ]] || packages+=(iproute2)
+fi
+packages+=("$@")
 command -v "${VRMPY_TUNE_QEMU:-qemu-hexagon}" >/dev/null || packages+=(qemu-user)
 if [[ -z $python ]]; then
     packages+=(python3 python3-venv)

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from tests.postgres import PostgresServer
 from tests.records.samples import DENSE, SPACE, TOOLCHAIN, V68, failure, measurement, record
 from vrmpy_tune.errors import RecordFormatError, StoreError
 from vrmpy_tune.measurement import QEMU_PACKETS
@@ -269,30 +270,42 @@ def test_a_damaged_row_costs_no_other(filled: Path, caplog: pytest.LogCaptureFix
 # Row 3
 
 
-def _write_200(path: Path, worker: int) -> None:
-    with SqlStore(f"sqlite:///{path}") as store:
+def _write_200(url: str, worker: int) -> None:
+    with SqlStore(url) as store:
         for choice in range(200):
             store.add(record(1000 * worker + choice, f"dense:m={worker + 1},n=64,k=64"))
 
 
-def test_ten_processes_write_200_records_each_and_all_are_right(tmp_path: Path) -> None:
-    path = tmp_path / "shared.db"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'shared.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_schema("shared")
+
+
+def test_ten_processes_write_200_records_each_and_all_are_right(shared_url: str) -> None:
     context = multiprocessing.get_context("spawn")
     start = time.monotonic()
-    writers = [context.Process(target=_write_200, args=(path, worker)) for worker in range(10)]
+    writers = [
+        context.Process(target=_write_200, args=(shared_url, worker)) for worker in range(10)
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(120)
     seconds = time.monotonic() - start
     assert [writer.exitcode for writer in writers] == [0] * 10
-    with SqlStore(f"sqlite:///{path}") as store:
+    with SqlStore(shared_url) as store:
         found = store.query()
     assert len({kept.id for kept in found}) == 2000
     for kept in found:
         choice = json.loads(kept.trace)[1][0][1][0]
         assert kept.workload == f"dense:m={choice // 1000 + 1},n=64,k=64"
-    print(f"\nrow 3: 10 processes, {len(found)} distinct records, 0 misattached, {seconds:.1f} s")
+    kind, right = shared_url.partition(":")[0], len(found)
+    print(
+        f"\nrow 3: {kind}, 10 processes, {right} distinct records, 0 misattached, {seconds:.1f} s"
+    )
 
 
 # Row 15

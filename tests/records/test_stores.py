@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store_contract import ReaderContract, ReaderOf, StoreContract
+from tests.postgres import PostgresServer
 from tests.records.samples import record
 from vrmpy_tune.records import (
     Failure,
@@ -18,9 +19,6 @@ from vrmpy_tune.records import (
     StoreView,
     export_json_lines,
 )
-
-POSTGRES = os.environ.get("VRMPY_POSTGRES_URL", "")
-"""URL of an empty database on a PostgreSQL server, whose tables the tests may drop."""
 
 
 class TestSqliteStore(StoreContract):
@@ -37,28 +35,19 @@ class TestSqliteStore(StoreContract):
             store.close()
 
 
-@pytest.mark.skipif(not POSTGRES, reason="VRMPY_POSTGRES_URL names no PostgreSQL database")
 class TestPostgresStore(StoreContract):
     @pytest.fixture
-    def new_store(self) -> Iterator[Callable[[], Store]]:
-        from sqlalchemy import create_engine, text
-
-        engine = create_engine(POSTGRES)
+    def new_store(self, postgres: PostgresServer) -> Iterator[Callable[[], Store]]:
         stores: list[SqlStore] = []
 
         def new() -> Store:
             # Each store in a schema of its own, for tests that need several.
-            schema = f"vrmpy_test_{len(stores)}"
-            with engine.begin() as connection:
-                connection.execute(text(f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
-                connection.execute(text(f"CREATE SCHEMA {schema}"))
-            stores.append(SqlStore(f"{POSTGRES}?options=-csearch_path%3D{schema}"))
+            stores.append(SqlStore(postgres.new_schema(f"contract_{len(stores)}")))
             return stores[-1]
 
         yield new
         for store in stores:
             store.close()
-        engine.dispose()
 
 
 class TestJsonLinesStore(ReaderContract):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from vrmpy_tune.cli.options import Json
+from vrmpy_tune.cli.options import Json, read_duration
 from vrmpy_tune.cli.streams import one_document, say
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ DEFAULT_TRACKER: Final = f"127.0.0.1:{DEFAULT_PORT}"
 
 CLEAR: Final = "\x1b[H\x1b[2J"
 """What makes a terminal empty."""
+
+MOST_SLOTS: Final = 256
+"""Slots of one host: each takes two processes."""
 
 WATCH_S: Final = 2.0
 """Seconds between two looks of ``--watch``."""
@@ -70,7 +74,7 @@ def serve_devices(
     ] = DEFAULT_TRACKER,
     key: Annotated[str, typer.Option(metavar="NAME", help="For example hexagon-v68.")],
     device: Annotated[str, typer.Option(metavar="NAME", help="What to serve.")] = "qemu",
-    slots: Annotated[int, typer.Option(min=1, max=256, help="Measurements at once.")] = 1,
+    slots: Annotated[int, typer.Option(min=1, max=MOST_SLOTS, help="Measurements at once.")] = 1,
     bind: Bind = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The agent's; 0: a free one.")] = 0,
     advertise: Annotated[
@@ -147,6 +151,40 @@ def examine_farm(
         print(report_text(document))
     if not document["healthy"]:
         raise typer.Exit(FarmError.exit_code)
+
+
+@app.command("bench")
+def measure_throughput(
+    *,
+    slots: Annotated[
+        str, typer.Option(metavar="N,N,...", help="Numbers of slots to try.")
+    ] = "1,2,4,8,16,32,64",
+    window: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long each is measured.")
+    ] = "10s",
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw it, as .svg or .png.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure throughput by slots, on farms of its own with fake devices of 1 s a measurement."""
+    from vrmpy_tune.errors import UsageError
+    from vrmpy_tune.farm import bench
+
+    counts = [int(word) if word.isdecimal() else 0 for word in slots.split(",")]
+    if not all(0 < count <= MOST_SLOTS for count in counts):
+        raise UsageError(f"'{slots}' are no numbers of slots; write for example 1,2,4.")
+    seconds = read_duration(window)
+    with one_document(as_json) as emit:
+        rows = bench.farm_throughput(counts, seconds, say)
+        document = bench.document(rows)
+        if as_json:
+            emit(document)
+    if plot:
+        bench.plot(rows, Path(plot))
+    if not as_json:
+        print(bench.table(rows))
+        print(document["next_doubling"])
 
 
 def _read_key(file: str | None) -> FarmKey:

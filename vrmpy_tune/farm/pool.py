@@ -26,8 +26,9 @@ _LOG: Final = logging.getLogger(__name__)
 QUANTUM_S: Final = 5.0
 """Seconds after which a slot is given back if others wait for one."""
 
-IDLE_S: Final = 2.0
-"""Seconds without a job after which a slot is given back."""
+IDLE_S: Final = 20.0
+WANTED_S: Final = 0.5
+"""Seconds without a job after which a slot is given back, and if others wait for one."""
 
 NO_OTHER_S: Final = 5.0
 """Seconds after which a job runs on the slot that it was to avoid, for want of another."""
@@ -70,7 +71,8 @@ class LeasePool:
         self._tracker, self._key, self._secret = tracker, key, secret
         self._priority, self._wait_s = priority, wait_s
         self._holder = f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed, self._demand = threading.Condition(lock), threading.Condition(lock)
         self._free: list[Lease] = []
         self._used: set[Lease] = set()
         self._opening = 0
@@ -108,7 +110,7 @@ class LeasePool:
                     if lease is not None:
                         self._used.add(lease)
                         return lease
-                    self._changed.notify_all()
+                    self._demand.notify()
                     self._changed.wait(1.0)
                     told = self._check_patience(began, told)
             finally:
@@ -144,6 +146,7 @@ class LeasePool:
             used = list(self._used)
             link = self._link
             self._changed.notify_all()
+            self._demand.notify()
         for lease in free:
             lease.give_back()
         for lease in used:
@@ -187,7 +190,7 @@ class LeasePool:
         while True:
             with self._changed:
                 while not self._closed and self._wanted() <= self._opening:
-                    self._changed.wait()
+                    self._demand.wait()
                 if self._closed:
                     return
             offer = self._request()
@@ -257,7 +260,11 @@ class LeasePool:
                     return
                 self._changed.wait_for(lambda: self._closed, KEEP_S)
                 now = time.monotonic()
-                old = [lease for lease in self._free if now - lease.idle_since > IDLE_S]
+                old = [
+                    lease
+                    for lease in self._free
+                    if now - lease.idle_since > (WANTED_S if lease.wanted else IDLE_S)
+                ]
                 for lease in old:
                     self._free.remove(lease)
                 kept = list(self._free)

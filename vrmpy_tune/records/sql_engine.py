@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -59,7 +59,7 @@ class Database:
             if is_sqlite:
                 self._engine = _sqlite_engine(Path(parsed.database or ""), readonly)
             else:
-                self._engine = create_engine(parsed, pool_pre_ping=True)
+                self._engine = _postgres_engine(parsed)
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"The record store {self.location} needs the module {error.name}. "
@@ -111,6 +111,24 @@ class Database:
             self._writing = threading.Lock()
             self._process = os.getpid()
         return self._engine
+
+
+def _postgres_engine(url: URL) -> Engine:
+    seconds = int(BUSY_SECONDS)
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        # A server that is gone without a word is given up as soon as a locked one.
+        connect_args={"connect_timeout": seconds, "tcp_user_timeout": 1000 * seconds},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{seconds}s'")
+        connection.commit()
+
+    return engine
 
 
 def _sqlite_engine(path: Path, readonly: bool) -> Engine:

@@ -34,12 +34,12 @@ _SENTENCES: Final = (
         "file and its directory, or name another store with --records.",
     ),
     (
-        ("locked", "busy"),
+        ("locked", "busy", "lock timeout"),
         "The record store {location} is locked by another process for longer than 4 s. Wait for "
         "it to end, or name another store with --records.",
     ),
     (
-        ("connection", "could not connect", "password authentication"),
+        ("connection", "could not connect", "password authentication", "shutting down"),
         "The record store {location} cannot be reached. Check that the server runs and that the "
         "URL's host, user and database exist.",
     ),
