@@ -48,6 +48,15 @@ def test_the_same_text_gives_the_same_object_and_assembles_to_it_again(tmp_path:
     assert again.object_file.read_bytes() == first.object_file.read_bytes()
 
 
+def test_constants_whose_bytes_are_no_text_survive(tmp_path: Path) -> None:
+    # Seen in a candidate of dense:m=64,n=64,k=128,lhs=u8,rhs=i8: lane numbers as a constant.
+    source = 'target triple = "hexagon-unknown-linux-musl"\n@lanes = constant [4 x i8] c"%s"\n'
+    compiled = compile_llvm_ir(source % r"\80\81A\FF", V68, tmp_path)
+    assert b"\x80\x81A\xff" in compiled.object_file.read_bytes()
+    again = assemble(compiled.assembly, V68, tmp_path, name="again")
+    assert again.object_file.read_bytes() == compiled.object_file.read_bytes()
+
+
 def test_text_that_is_not_llvm_ir_is_a_build_error(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="expected type"):
         compile_llvm_ir("define nonsense", V68, tmp_path)

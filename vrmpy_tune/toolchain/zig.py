@@ -138,7 +138,8 @@ def compile_llvm_ir(
         "compiling the kernel's LLVM IR",
         directory,
     )
-    text = without_debug(assembly_file.read_text())
+    # Constant data is printed as strings, whose bytes need not be text.
+    text = without_debug(assembly_file.read_text("utf-8", "surrogateescape"))
     if revise is not None:
         text = revise(text)
     return assemble(text, target, directory, name=name, limits=limits)
@@ -239,7 +240,7 @@ def _clang(
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text)
+        path.write_text(text, "utf-8", "surrogateescape")
     except OSError as error:  # writing does not say which file it was
         raise OSError(error.errno, error.strerror, str(path)) from error
 
