@@ -138,7 +138,7 @@ def compile_llvm_ir(
         "compiling the kernel's LLVM IR",
         directory,
     )
-    # Constant data is printed as strings, whose bytes need not be text.
+    # LLVM's comments on debug information hold bytes that are no text.
     text = without_debug(assembly_file.read_text("utf-8", "surrogateescape"))
     if revise is not None:
         text = revise(text)
