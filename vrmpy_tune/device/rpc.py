@@ -286,7 +286,7 @@ class RpcDevice:
                 # A tracker that was just started: its servers come within a second or two.
                 time.sleep(0.2)
                 summary = link.summary(CONNECT_S / 2)
-        if not summary.slots(self._address.key):
+        if self._address.key not in summary.keys:
             known = ", ".join(summary.keys) or "none"
             raise FarmError(
                 f"Nobody serves '{self._address.key}' on the farm {self._address.tracker}. "
@@ -300,13 +300,14 @@ class RpcDevice:
 
         def ask(agent: str) -> dict[str, Any] | str:
             try:
-                return dict(self._link(agent).status()["capabilities"] or {})
+                return self._link(agent).status()
             except FarmError as error:
                 return str(error)
 
         with ThreadPoolExecutor(min(16, len(agents))) as threads:
             told = list(threads.map(ask, agents))
-        infos = [one for one in told if not isinstance(one, str)]
+        hosts = [one for one in told if not isinstance(one, str)]
+        infos = [host["capabilities"] for host in hosts]
         if not infos:
             raise FarmError(
                 f"No agent of '{self._address.key}' can be reached: {told[0]} "
@@ -321,7 +322,7 @@ class RpcDevice:
             metrics=tuple(
                 name for name in first["metrics"] if all(name in info["metrics"] for info in infos)
             ),
-            slots=self._address.slots or summary.slots(self._address.key),
+            slots=self._address.slots or sum(len(host["slots"]) for host in hosts),
             checks_alignment=all(info["checks_alignment"] for info in infos),
             limits_packets=all(info["limits_packets"] for info in infos),
             versions=dict(first["versions"]),

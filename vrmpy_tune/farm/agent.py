@@ -136,7 +136,7 @@ class Agent:
         await self._nursery.open()
         port = await self._port.listen(self._serving.bind, self._serving.port)
         self.address = self._serving.advertise or f"{self._serving.bind}:{port}"
-        await self._relay.start()
+        await self._relay.start(self.address, self._serving.key)
         first, *others = self.slots
         self._spawn(self._keep_worker(first))
         await self._opened.wait()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from vrmpy_tune.farm.secret import FarmKey
-    from vrmpy_tune.farm.tracker_link import Offer
+    from vrmpy_tune.farm.tracker_link import Offer, Summary
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -38,6 +38,9 @@ MESSAGE_S: Final = 30.0
 
 RETRY_S: Final = 0.5
 """Pause after a tracker or a slot that could not be reached."""
+
+LOOK_S: Final = 5.0
+"""Seconds between two looks at the tracker while there is no slot."""
 
 KEEP_S: Final = 1.0
 """Seconds between two looks at idle slots."""
@@ -80,8 +83,14 @@ class LeasePool:
         """What each waiting thread avoids."""
         self._closed = False
         self._reason = ""
+        self._failed = False
+        """Whether the last slot that was offered could not be had."""
+        self._asking = False
+        """Whether a request of ours waits at the tracker."""
+        self._leaving: list[Lease] = []
+        """Slots to give back as soon as a request of ours is in the queue."""
         self._link: TrackerLink | None = None
-        self._good = time.monotonic()
+        self._good = self._looked = time.monotonic()
         self._threads = [
             threading.Thread(target=loop, name=f"farm-{name}", daemon=True)
             for name, loop in (("lease", self._lease_on_demand), ("keep", self._keep_idle))
@@ -127,7 +136,11 @@ class LeasePool:
                 self._free.append(lease)
                 self._changed.notify_all()
                 return
-            self._changed.notify_all()
+            if not self._asking and not self._closed:
+                # First into the queue, where the tracker knows our priority, and then give back.
+                self._leaving.append(lease)
+                self._demand.notify()
+                return
         lease.give_back()
 
     def discard(self, lease: Lease, reason: str) -> None:
@@ -142,7 +155,7 @@ class LeasePool:
         """Give everything back."""
         with self._changed:
             self._closed = True
-            free, self._free = self._free, []
+            free, self._free, self._leaving = self._free + self._leaving, [], []
             used = list(self._used)
             link = self._link
             self._changed.notify_all()
@@ -189,11 +202,12 @@ class LeasePool:
     def _lease_on_demand(self) -> None:
         while True:
             with self._changed:
-                while not self._closed and self._wanted() <= self._opening:
+                while not (self._closed or self._leaving or self._wanted() > self._opening):
                     self._demand.wait()
                 if self._closed:
                     return
             offer = self._request()
+            self._give_back_leaving()
             if offer is None:
                 time.sleep(RETRY_S)
                 continue
@@ -219,31 +233,49 @@ class LeasePool:
             if self._link is None:
                 self._link = TrackerLink(self._tracker, self._secret)
             summary = self._link.summary()
-            if not summary.slots(self._key):
-                known = ", ".join(summary.keys) or "none"
-                self._reason = f"nobody serves this key now (served keys: {known})."
+            self._note(summary)
+            if self._key not in summary.keys:
                 return None
-            return self._link.request(self._key, self._priority)
+            self._asking = True
+            return self._link.request(self._key, self._priority, self._give_back_leaving)
         except FarmError as error:
             if self._link is not None:
                 self._link.close()
                 self._link = None
             self._reason = str(error)
             return None
+        finally:
+            self._asking = False
+
+    def _give_back_leaving(self) -> None:
+        with self._changed:
+            leaving, self._leaving = self._leaving, []
+        for lease in leaving:
+            lease.give_back()
+
+    def _note(self, summary: Summary) -> None:
+        """Remember why there can be no slot at the moment, if so."""
+        if self._key not in summary.keys:
+            known = ", ".join(summary.keys) or "none"
+            self._reason = f"nobody serves this key now (served keys: {known})."
+        elif not summary.slots(self._key):
+            self._reason = "its hosts have no slot that the tracker could offer."
+        elif not self._failed:
+            self._reason = ""
 
     def _open(self, offer: Offer) -> None:
         try:
             lease = Lease(offer, self._secret, self._holder)
         except FarmError as error:
             with self._changed:
-                self._reason = str(error)
+                self._reason, self._failed = str(error), True
             # The server withdraws an offer that is not taken up, and makes a new one.
             time.sleep(RETRY_S)
             lease = None
         with self._changed:
             self._opening -= 1
             if lease is not None:
-                self._reason, self._good = "", time.monotonic()
+                self._reason, self._failed, self._good = "", False, time.monotonic()
                 if not self._closed:
                     self._free.append(lease)
                     lease = None
@@ -276,6 +308,7 @@ class LeasePool:
                 except FarmError as error:
                     self._lose(lease, str(error))
             self._keep_link()
+            self._look_again()
 
     def _lose(self, lease: Lease, reason: str) -> None:
         with self._changed:
@@ -283,6 +316,25 @@ class LeasePool:
                 self._free.remove(lease)
                 self._reason = reason
         lease.drop()
+
+    def _look_again(self) -> None:
+        """Find out whether a request that waits at the tracker can still be answered."""
+        with self._changed:
+            have_some = self._free or self._used or not self._waiting
+        now = time.monotonic()
+        if have_some or now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        try:
+            with TrackerLink(self._tracker, self._secret) as link:
+                summary = link.summary()
+        except FarmError as error:
+            self._reason = str(error)
+            return
+        self._note(summary)
+        if not self._reason:
+            # Others have them all: that is a queue, and no fault.
+            self._good = now
 
     def _keep_link(self) -> None:
         link = self._link

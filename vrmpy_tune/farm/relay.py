@@ -59,12 +59,20 @@ class TrackerRelay:
 
     def __init__(self, tracker: str, key: FarmKey) -> None:
         self._tracker, self._key = tracker, key
+        self._announced = ("", "")
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.summary: Summary | None = None
 
-    async def start(self) -> None:
-        """Listen for stock servers and begin to watch the tracker."""
+    async def start(self, agent: str, serves: str) -> None:
+        """Listen for stock servers, and begin to watch the tracker.
+
+        Parameters
+        ----------
+        agent, serves:
+            Address of the agent and key of its slots, which the tracker is told.
+        """
+        self._announced = agent, serves
         self._server = await asyncio.start_server(self._lead, LOOPBACK, 0, backlog=512)
         self.port = int(self._server.sockets[0].getsockname()[1])
         self._watching = asyncio.create_task(self._watch())
@@ -104,6 +112,7 @@ class TrackerRelay:
             try:
                 if link is None:
                     link = await asyncio.to_thread(TrackerLink, self._tracker, self._key)
+                    await asyncio.to_thread(link.announce, *self._announced)
                 self.summary = await asyncio.to_thread(link.summary)
                 if lost:
                     _LOG.warning("the tracker %s answers again", self._tracker)

@@ -12,6 +12,7 @@ from vrmpy_tune.farm.channel import CONNECT_S, Channel, LinkError
 from vrmpy_tune.farm.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -21,9 +22,17 @@ TRACKER_MAGIC: Final = struct.pack("<i", 0x2F271)
 """``RPC_TRACKER_MAGIC`` of ``tvm/rpc/base.py``."""
 
 _REQUEST: Final = 4
+_UPDATE_INFO: Final = 5
 _SUMMARY: Final = 6
 _SUCCESS: Final = 0
 """``TrackerCode`` there."""
+
+_SERVER: Final = "server:"
+_AGENT: Final = "server-agent:agents"
+"""Names under which the tracker lists stock servers, and our agents among them.
+
+TVM's tracker lists what begins with "server"; its own programs count by what is behind the colon.
+"""
 
 _LARGEST: Final = 16 << 20
 _INT: Final = struct.Struct("<i")
@@ -56,23 +65,27 @@ class Summary:
     Attributes
     ----------
     servers:
-        Key, agent and port of every registered server.
+        Key, agent and port of every registered server.  After a restart of the tracker, one that
+        is leased registers when its lease ends.
+    hosts:
+        Key and agent of every host that serves.
     free, pending:
         Free servers and waiting requests by key.
     """
 
     servers: tuple[tuple[str, str, int], ...]
+    hosts: tuple[tuple[str, str], ...]
     free: dict[str, int]
     pending: dict[str, int]
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys that somebody serves, sorted."""
-        return tuple(sorted({key for key, _, _ in self.servers}))
+        return tuple(sorted({key for key, _ in self.hosts}))
 
     def agents(self, key: str | None = None) -> tuple[str, ...]:
         """Return the addresses of the agents, of one key or of all, sorted."""
-        return tuple(sorted({agent for k, agent, _ in self.servers if key in (None, k)}))
+        return tuple(sorted({agent for k, agent in self.hosts if key in (None, k)}))
 
     def slots(self, key: str) -> int:
         """Return how many servers are registered under ``key``."""
@@ -113,23 +126,39 @@ class TrackerLink:
         """Return what the tracker knows; raises LinkError."""
         self._say([_SUMMARY])
         answer = self._hear(time.monotonic() + timeout_s)
+        told = [one for one in answer[1]["server_info"] if "addr" in one]
         servers = [
-            (str(one["key"]).removeprefix("server:"), str(one["addr"][0]), int(one["addr"][1]))
-            for one in answer[1]["server_info"]
-            if "addr" in one
+            (str(one["key"]).removeprefix(_SERVER), str(one["addr"][0]), int(one["addr"][1]))
+            for one in told
+            if str(one["key"]).startswith(_SERVER)
         ]
+        hosts = [(str(one["serves"]), str(one["addr"][0])) for one in told if one["key"] == _AGENT]
         queues = answer[1]["queue_info"]
         return Summary(
             tuple(sorted(servers)),
+            tuple(sorted(hosts)),
             {key: int(queue["free"]) for key, queue in queues.items()},
             {key: int(queue["pending"]) for key, queue in queues.items()},
         )
 
-    def request(self, key: str, priority: int) -> Offer:
+    def announce(self, agent: str, key: str, timeout_s: float = CONNECT_S) -> None:
+        """Have the tracker list a host for as long as this connection lasts; raises LinkError."""
+        info = {"key": _AGENT, "addr": [agent, 0], "serves": key}
+        self._say([_UPDATE_INFO, info])
+        self._hear(time.monotonic() + timeout_s)
+
+    def request(self, key: str, priority: int, queued: Callable[[], None] = lambda: None) -> Offer:
         """Wait for a free server under ``key``, as long as it takes.
 
         The tracker serves higher priorities first, and equal ones in order.  :meth:`close` from
         another thread ends the wait.
+
+        Parameters
+        ----------
+        key, priority:
+            What is wanted, and how urgently: higher is more.
+        queued:
+            Called when the request has been sent.
 
         Raises
         ------
@@ -137,6 +166,7 @@ class TrackerLink:
             If the tracker gives no sign of life.
         """
         self._say([_REQUEST, key, "", priority])
+        queued()
         agent, port, match_key = self._hear(_FOR_EVER)[1]
         return Offer(str(agent), int(port), str(match_key))
 
@@ -168,6 +198,7 @@ class TrackerLink:
         if not 0 < length <= _LARGEST:
             raise LinkError(f"{self._address} is no TVM RPC tracker.")
         answer = json.loads(self._tunnel.read(length, max(deadline, time.monotonic() + CONNECT_S)))
-        if not isinstance(answer, list) or not answer or answer[0] != _SUCCESS:
+        values = answer if isinstance(answer, list) else [answer]
+        if not values or values[0] != _SUCCESS:
             raise LinkError(f"The tracker at {self._address} refused: {str(answer)[:200]}.")
-        return answer
+        return values
