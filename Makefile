@@ -2,7 +2,7 @@
 #
 #   make tune    tune two kernels, then compile them from the records alone and verify them
 #   make test    formatting, lint, types, tests
-#   make soak    minutes of faults at random on a farm: make soak SECONDS=600
+#   make soak    minutes of faults at random on a farm: make soak SOAK=600
 #   make farm-demo  two tuning jobs on four slots of a farm, one of which is killed half-way
 #   make setup   system packages, .venv, the toolchain's first-time work
 #   make lint    formatting, lint, types
@@ -24,7 +24,7 @@ WORKLOADS := \
 	dense:m=128,n=768,k=768,lhs=u8,rhs=u8 \
 	conv2d:n=1,h=56,w=56,ci=64,co=64,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8
 PYTEST_ARGS :=
-SECONDS := 120
+SOAK ?= 120
 
 # The second command is a process of its own, which has nothing of the first but the records.
 tune: setup
@@ -36,7 +36,7 @@ test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: setup
-	VRMPY_SOAK_SECONDS=$(SECONDS) $(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+	VRMPY_SOAK_SECONDS=$(SOAK) $(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
 
 farm-demo: setup
 	$(BIN)/python -m vrmpy_tune.farm.demo

@@ -41,10 +41,11 @@ import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.device.protocol import DeviceInfo, RunResult
 from vrmpy_tune.errors import DeviceError
 from vrmpy_tune.measurement import METRICS, Counts, Outcome
@@ -52,8 +53,6 @@ from vrmpy_tune.process import Ending, Finished, ProcessLimits, run_limited
 from vrmpy_tune.target import TARGETS
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from vrmpy_tune.device.protocol import Job, Limits
     from vrmpy_tune.target import HexagonTarget
 
@@ -69,7 +68,7 @@ _LARGEST_JSON: Final = 1 << 20
 _ALLOWED: Final = frozenset(Outcome) - {Outcome.DEVICE_LOST, Outcome.BUILD_TIMEOUT}
 
 
-class CommandDevice:
+class CommandDevice(ClosedOnExit):
     """Runs each job by one start of a program, see the contract above.
 
     Parameters
@@ -147,17 +146,6 @@ class CommandDevice:
     def close(self) -> None:
         """Release the device; no program runs between jobs."""
         self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _require_open(self) -> None:
         if self._closed:

@@ -7,11 +7,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 
+from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.device.protocol import DeviceInfo, RunResult
 from vrmpy_tune.errors import DeviceError, FarmError, UsageError
 from vrmpy_tune.farm import codec
@@ -25,8 +26,6 @@ from vrmpy_tune.farm.tracker_link import TrackerLink
 from vrmpy_tune.measurement import Outcome
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from vrmpy_tune.device.protocol import Job, Limits
     from vrmpy_tune.farm.lease import Lease
     from vrmpy_tune.farm.secret import FarmKey
@@ -103,7 +102,7 @@ class FarmAddress:
         return address
 
 
-class RpcDevice:
+class RpcDevice(ClosedOnExit):
     """Runs jobs on the slots of a farm.
 
     A job that a device or the network loses runs again on another slot; one that ends two devices
@@ -238,17 +237,6 @@ class RpcDevice:
         self._pool.close()
         for link in self._links.values():
             link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _require_open(self) -> None:
         if self._closed:

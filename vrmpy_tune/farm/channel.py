@@ -10,14 +10,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.errors import FarmError
 from vrmpy_tune.farm import frame
 from vrmpy_tune.farm.frame import FRAME_TAG_BYTES, HEADER, Kind
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from vrmpy_tune.farm.secret import FarmKey
 
 CONNECT_S: Final = 5.0
@@ -51,7 +49,7 @@ def parse_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-class Channel:
+class Channel(ClosedOnExit):
     """Frames to and from one farm port.
 
     Several threads may send; one at a time may receive.
@@ -176,17 +174,6 @@ class Channel:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _write(self, data: bytes) -> None:
         try:

@@ -12,14 +12,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.errors import FarmError
 from vrmpy_tune.farm.port import LOOPBACK
 from vrmpy_tune.farm.secret import KEY_VARIABLE, FarmKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
-    from typing import Self
 
 START_S: Final = 120.0
 """Seconds that a part may take to be ready on a loaded machine."""
@@ -96,7 +95,7 @@ class Program:
         self.process.wait()
 
 
-class PrivateFarm:
+class PrivateFarm(ClosedOnExit):
     """A tracker and hosts that serve, all of them processes of this host.
 
     Parameters
@@ -147,17 +146,6 @@ class PrivateFarm:
         """End every part."""
         for program in (*self.hosts, self.tracker_program):
             program.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _program(self, *arguments: str) -> Program:
         return Program(*arguments, environment=self.environment, prefix=self._prefix)

@@ -8,13 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.farm.channel import CONNECT_S, Channel, LinkError
 from vrmpy_tune.farm.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
-    from typing import Self
 
     from vrmpy_tune.farm.secret import FarmKey
 
@@ -92,7 +91,7 @@ class Summary:
         return sum(1 for k, _, _ in self.servers if k == key)
 
 
-class TrackerLink:
+class TrackerLink(ClosedOnExit):
     """A connection to the tracker; for one thread at a time.
 
     Parameters
@@ -177,17 +176,6 @@ class TrackerLink:
     def close(self) -> None:
         """End the connection."""
         self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _say(self, message: list[Any]) -> None:
         data = json.dumps(message).encode()
