@@ -13,7 +13,7 @@ from vrmpy_tune.cli.options import (
     Json,
     Target,
     Workloads,
-    read_workloads,
+    read_selection,
 )
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.target import parse_target
@@ -44,7 +44,7 @@ def study_searches(
     Runs both on each workload with several seeds, and says after how many candidates each had 95%
     of its final best.  The same command again measures nothing twice.
     """
-    chosen = read_workloads(workloads)
+    chosen = read_selection(workloads, None, None, say)
     hexagon = parse_target(target)
 
     from vrmpy_tune.report.search_curves import plot_curves
