@@ -34,6 +34,7 @@ def mark_buffers(function: Function) -> None:
     """
     if function.name.startswith("__tvm_ffi_"):
         return  # takes arguments apart; its pointers come from memory
+    follow = function.flow().follow
     states: list[dict[str, Origins] | None] = [None] * len(function.blocks)
     states[0] = _entry(function.name)
     waiting = [0]
@@ -42,7 +43,7 @@ def mark_buffers(function: Function) -> None:
         state = dict(states[index] or {})
         for position, one in enumerate(function.blocks[index].instructions):
             _step(one, state, (index, position))
-        for after in function.successors(index):
+        for after in follow[index]:
             old = states[after]
             joined = dict(state) if old is None else _join(old, state)
             if joined != old:

@@ -54,6 +54,23 @@ class Block:
         return self.last is None or self.last.falls_through
 
 
+@dataclass(frozen=True)
+class Flow:
+    """Which block may follow which, by index.
+
+    Attributes
+    ----------
+    follow, precede:
+        For each block, those that may come next, and those that may have come before.
+    starts:
+        First block of a hardware loop, by its last block and its number.
+    """
+
+    follow: list[list[int]]
+    precede: list[list[int]]
+    starts: dict[tuple[int, int], int]
+
+
 @dataclass
 class Function:
     """One function.
@@ -69,46 +86,41 @@ class Function:
     name: str
     blocks: list[Block]
 
-    def successors(self, index: int) -> list[int]:
-        """Return the blocks that may follow, by index.
+    def flow(self) -> Flow:
+        """Return which block may follow which.
 
         Raises
         ------
         UnknownAssemblyError
             If a branch leads nowhere known.
         """
-        block, found = self.blocks[index], []
-        if block.last is not None and not block.last.is_call and not block.last.is_return:
-            if block.last.target is None:
-                raise UnknownAssemblyError(f"a computed branch in {self.name}")
-            found.append(self._index(block.last.target))
-        found += [self.loop_start(index, loop) for loop in block.ends]
-        if block.falls_through and index + 1 < len(self.blocks):
-            found.append(index + 1)
-        return found
-
-    def loop_start(self, index: int, loop: int) -> int:
-        """Return the first block of the hardware loop that ends behind block ``index``."""
-        starts = {
-            one.loop[1]
-            for block in self.blocks
-            for one in block.instructions
-            if one.loop and one.loop[0] == loop
-        }
-        for start in range(index, -1, -1):
-            if self.blocks[start].label in starts:
-                return start
-        raise UnknownAssemblyError(f"a hardware loop without a beginning in {self.name}")
-
-    def predecessors(self, index: int) -> list[int]:
-        """Return the blocks that may precede, by index."""
-        return [other for other in range(len(self.blocks)) if index in self.successors(other)]
-
-    def _index(self, label: str) -> int:
+        labels = {block.label: index for index, block in enumerate(self.blocks)}
+        setups = {one.loop[:2] for block in self.blocks for one in block.instructions if one.loop}
+        follow: list[list[int]] = []
+        starts: dict[tuple[int, int], int] = {}
         for index, block in enumerate(self.blocks):
-            if block.label == label:
-                return index
-        raise UnknownAssemblyError(f"the label {label} is not in {self.name}")
+            found = []
+            last = block.last
+            if last is not None and not last.is_call and not last.is_return:
+                if last.target not in labels:
+                    raise UnknownAssemblyError(f"where {last.text} leads to in {self.name}")
+                found.append(labels[last.target])
+            for loop in block.ends:
+                start = index
+                while start >= 0 and (loop, self.blocks[start].label) not in setups:
+                    start -= 1
+                if start < 0:
+                    raise UnknownAssemblyError(f"a loop without a beginning in {self.name}")
+                starts[index, loop] = start
+                found.append(start)
+            if block.falls_through and index + 1 < len(self.blocks):
+                found.append(index + 1)
+            follow.append(found)
+        precede: list[list[int]] = [[] for _ in self.blocks]
+        for index, found in enumerate(follow):
+            for after in dict.fromkeys(found):
+                precede[after].append(index)
+        return Flow(follow, precede, starts)
 
 
 def parse(assembly: str) -> list[str | Function]:

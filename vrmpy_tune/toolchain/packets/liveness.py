@@ -16,7 +16,7 @@ def live_in_and_out(function: Function) -> tuple[list[frozenset[str]], list[froz
     UnknownAssemblyError
         If a branch leads nowhere known.
     """
-    follow = [function.successors(index) for index in range(len(function.blocks))]
+    follow = function.flow().follow
     effects = [_effects(block) for block in function.blocks]
     live_in = [frozenset[str]() for _ in function.blocks]
     live_out = list(live_in)

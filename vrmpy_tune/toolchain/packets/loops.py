@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.toolchain.packets.dependence import edges
 from vrmpy_tune.toolchain.packets.registers import Allocation, rename
-from vrmpy_tune.toolchain.packets.resources import MAX_WORDS, fits
-from vrmpy_tune.toolchain.packets.values import Group, Values
+from vrmpy_tune.toolchain.packets.resources import MAX_WORDS, Unit, joins, least_packets
+from vrmpy_tune.toolchain.packets.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,7 +88,7 @@ class _Body:
         self.instructions = instructions
         self.values = Values(instructions, live)
         self.edges = edges(self.values, loop=True)
-        self.bound = _bound(instructions)
+        self.bound = max(2, least_packets([one.unit for one in instructions]))
         sequence = _sequential(instructions)
         self.orders = (
             _evenly(sequence),
@@ -118,20 +118,6 @@ def _halves(one: Instruction) -> list[Instruction]:
         text = f"r{register} = memw({found['base']}+{mark}{at})"
         parts.append(one.written(text))
     return parts
-
-
-def _bound(instructions: list[Instruction]) -> int:
-    """Return the packets that the resources of one iteration fill."""
-    units = [one.unit for one in instructions]
-    needs = [
-        (sum(unit.words for unit in units), MAX_WORDS),
-        (sum(unit.multiply_pipes for unit in units), 2),
-        (sum(set(unit.slots) <= {4, 8} for unit in units), 2),
-        (sum(set(unit.slots) <= {1, 2, 3} for unit in units), 2),
-        (sum(unit.slots in {(1,), (3,)} for unit in units), 1),
-        (sum(bool(unit.pipes[0] & 16) for unit in units), 1),
-    ]
-    return max(2, *(-(-need // each) for need, each in needs))
 
 
 def _sequential(instructions: list[Instruction]) -> list[int]:
@@ -186,6 +172,7 @@ class _Placement:
         self.lead, self.order = lead, order
         self.pinned = {index for index, _ in order}
         self.packets: list[list[int]] = [[] for _ in range(interval)]
+        self.units: list[tuple[Unit, ...]] = [()] * interval
         self.placed: dict[int, int] = {}
         self.forced: dict[int, int] = {}
         self.after: list[list[Edge]] = [[] for _ in body.instructions]
@@ -257,18 +244,24 @@ class _Placement:
         earliest, latest = self._window(index)
         for step in steps:
             time = wanted + step
-            if earliest <= time <= latest and self._joins(time, index):
-                self.packets[time % self.interval].append(index)
-                self.placed[index] = time
+            if not earliest <= time <= latest:
+                continue
+            joined = self._joined(time, index)
+            if joined is not None:
+                self._put(index, time, joined)
                 return True
         return False
 
-    def _joins(self, time: int, index: int) -> bool:
+    def _joined(self, time: int, index: int) -> tuple[Unit, ...] | None:
         packet = self.packets[time % self.interval]
         if len(packet) == MAX_WORDS:
-            return False
-        units = (self.instructions[one].unit for one in (*packet, index))
-        return fits(tuple(sorted(units, key=repr)))
+            return None
+        return joins(self.units[time % self.interval], self.instructions[index].unit)
+
+    def _put(self, index: int, time: int, joined: tuple[Unit, ...]) -> None:
+        self.packets[time % self.interval].append(index)
+        self.units[time % self.interval] = joined
+        self.placed[index] = time
 
     def _force(self, index: int) -> list[int] | None:
         """Place an instruction all the same; return what had to give way, ``None`` if it cannot."""
@@ -278,13 +271,12 @@ class _Placement:
             time = self.forced[index] - 1
         self.forced[index] = time
         evicted = []
-        while not self._joins(time, index):
+        while (joined := self._joined(time, index)) is None:
             others = [one for one in self.packets[time % self.interval] if one not in self.pinned]
             if not others:
                 return None
             evicted.append(self._evict(others[-1]))
-        self.packets[time % self.interval].append(index)
-        self.placed[index] = time
+        self._put(index, time, joined)
         for edge in (*self.before[index], *self.after[index]):
             first, second = self.placed.get(edge.earlier), self.placed.get(edge.later)
             if first is None or second is None:
@@ -297,7 +289,11 @@ class _Placement:
         return evicted
 
     def _evict(self, index: int) -> int:
-        self.packets[self.placed.pop(index) % self.interval].remove(index)
+        slot = self.placed.pop(index) % self.interval
+        self.packets[slot].remove(index)
+        left = list(self.units[slot])
+        left.remove(self.instructions[index].unit)
+        self.units[slot] = tuple(left)
         return index
 
 
@@ -306,8 +302,9 @@ def _allocate(
 ) -> Pipelined | None:
     base = min(times) // interval * interval
     times = [time - base for time in times]
-    names = Allocation(body.values, times, around, interval).assign()
-    if isinstance(names, Group):
+    allocation = Allocation(body.values, times, around, interval)
+    names = allocation.assign()
+    if allocation.homeless:
         return None
     renamed = rename(body.instructions, names)
     stages = max(times) // interval + 1

@@ -68,6 +68,7 @@ class Allocation:
         interval: int | None = None,
     ) -> None:
         self.values, self.times, self.interval = values, times, interval
+        self.homeless: list[Group] = []
         self.busy: dict[str, list[Span]] = {}
         self.usable = around.usable
         live_in, live_out = around.live_in, around.live_out
@@ -86,14 +87,15 @@ class Allocation:
             for atom in live_in | live_out:
                 self.busy.setdefault(atom, []).append(whole)
 
-    def assign(self) -> Names | Group:
-        """Return new register numbers, or the values that none are left for."""
+    def assign(self) -> Names:
+        """Return new register numbers; what none are left for is :attr:`homeless`."""
         chosen: dict[int, int] = {}
         groups = [group for group in self.values.groups if not group.is_fixed]
         for group in sorted(groups, key=self._start):
             base = self._choose(group)
             if base is None:
-                return group
+                self.homeless.append(group)
+                continue
             for web in group.webs:
                 number = base + (web.number & 1 if group.is_pair else 0)
                 chosen[id(web)] = number

@@ -63,11 +63,12 @@ def repack(assembly: str) -> str:
 
 def _schedule(function: Function) -> None:
     try:
-        mark_buffers(function)
-        _peel_loops(function)
-        start_without_zeros(function)
-        _pipeline_loops(function)
-        rotate_loops(function)
+        if any(block.ends for block in function.blocks):
+            mark_buffers(function)
+            _peel_loops(function)
+            start_without_zeros(function)
+            _pipeline_loops(function)
+            rotate_loops(function)
         _merge(function)
         live_in, live_out = live_in_and_out(function)
     except UnknownAssemblyError:  # its control flow: what runs in sequence is right as it is
@@ -102,9 +103,10 @@ def _peel_loops(function: Function) -> None:
 def _loop_before(function: Function, index: int) -> Setup | None:
     """Return the set-up, in the block before, of the innermost loop that a block is."""
     block = function.blocks[index]
-    if 0 not in block.ends or function.loop_start(index, 0) != index:
+    if 0 not in block.ends:
         return None
-    if function.predecessors(index) != [index - 1, index]:
+    flow = function.flow()
+    if flow.starts[index, 0] != index or flow.precede[index] != [index - 1, index]:
         return None
     return loop_setup(function.blocks[index - 1], 0, block.label)
 

@@ -20,7 +20,7 @@ _ANY_PIPE: Final = (_M1, _M0, _S, _X)
 _ANY_SLOT: Final = (1, 2, 4, 8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=True)
 class Unit:
     """What one instruction takes.
 
@@ -129,12 +129,37 @@ def unit_of(text: str) -> Unit:
     body = _CONDITION.sub("", text, count=1) if text.startswith("if") else text
     for pattern, form in _COMPILED:
         if "pc" not in body and pattern.fullmatch(body):
-            return Unit(form.slots, form.pipes, words, multiplies=form.multiplies)
-    return Unit(_ANY_SLOT, words=words, alone=True)
+            return _interned(Unit(form.slots, form.pipes, words, multiplies=form.multiplies))
+    return _interned(Unit(_ANY_SLOT, words=words, alone=True))
 
 
 @cache
-def fits(units: tuple[Unit, ...]) -> bool:
+def _interned(unit: Unit) -> Unit:
+    """Return the one unit that is equal: packets are compared very often."""
+    return unit
+
+
+def least_packets(units: list[Unit]) -> int:
+    """Return the packets that instructions fill at least."""
+    needs = (
+        (sum(unit.words for unit in units), MAX_WORDS),
+        (sum(unit.multiply_pipes for unit in units), 2),
+        (sum(set(unit.slots) <= {4, 8} for unit in units), 2),
+        (sum(set(unit.slots) <= {1, 2, 3} for unit in units), 2),
+        (sum(unit.slots in {(1,), (3,)} for unit in units), 1),
+        (sum(bool(unit.pipes[0] & _LOAD) for unit in units), 1),
+    )
+    return max(-(-need // each) for need, each in needs)
+
+
+def joins(packet: tuple[Unit, ...], unit: Unit) -> tuple[Unit, ...] | None:
+    """Return the packet with one instruction more, in canonical order, or ``None``."""
+    joined = tuple(sorted((*packet, unit), key=id))
+    return joined if _fits(joined) else None
+
+
+@cache
+def _fits(units: tuple[Unit, ...]) -> bool:
     """Whether these can share a packet."""
     if len(units) == 1:
         return True

@@ -15,7 +15,7 @@ from vrmpy_tune.toolchain.packets.function import Block
 from vrmpy_tune.toolchain.packets.instruction import Instruction
 
 if TYPE_CHECKING:
-    from vrmpy_tune.toolchain.packets.function import Function
+    from vrmpy_tune.toolchain.packets.function import Flow, Function
 
 MAX_CONSTANT: Final = 1023
 """Largest constant count of a hardware loop's set-up."""
@@ -90,14 +90,15 @@ def rotate_loops(function: Function) -> None:
 
 
 def _rotate(function: Function, end: int) -> None:
-    start = function.loop_start(end, 1)
+    flow = function.flow()
+    start = flow.starts[end, 1]
     blocks = function.blocks[start : end + 1]
     before = function.blocks[start - 1] if start else None
     setup = loop_setup(before, 1, blocks[0].label) if before is not None else None
     inner = [position for position, block in enumerate(blocks) if 0 in block.ends]
     if before is None or setup is None or setup.count < 2 or not inner:
         return
-    if not _is_plain(function, start, end) or inner[0] == 0 or inner[-1] == len(blocks) - 1:
+    if not _is_plain(function, flow, start, end) or inner[0] == 0 or inner[-1] == len(blocks) - 1:
         return
     head, body, tail = blocks[: inner[0]], blocks[inner[0] : inner[-1] + 1], blocks[inner[-1] + 1 :]
     entry = loop_setup(_joined(head), 0, body[0].label)
@@ -119,18 +120,18 @@ def _rotate(function: Function, end: int) -> None:
     ]  # fmt: skip
 
 
-def _is_plain(function: Function, start: int, end: int) -> bool:
+def _is_plain(function: Function, flow: Flow, start: int, end: int) -> bool:
     """Whether blocks follow each other but for inner loops of one block."""
     for index in range(start, end + 1):
         block = function.blocks[index]
         if block.last is not None:
             return False
-        if 0 in block.ends and function.loop_start(index, 0) != index:
+        if 0 in block.ends and flow.starts[index, 0] != index:
             return False
         inside = {index - 1, index} if 0 in block.ends else {index - 1}
         if index == start:
             inside |= {end}
-        if not set(function.predecessors(index)) <= inside:
+        if not set(flow.precede[index]) <= inside:
             return False
     return True
 

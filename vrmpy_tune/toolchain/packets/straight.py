@@ -6,12 +6,13 @@ busy; and stores, which one packet holds one of, overlap the last steps of what 
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.toolchain.packets.dependence import edges
 from vrmpy_tune.toolchain.packets.registers import Allocation, rename
-from vrmpy_tune.toolchain.packets.resources import MAX_WORDS, fits
-from vrmpy_tune.toolchain.packets.values import Group, Values
+from vrmpy_tune.toolchain.packets.resources import MAX_WORDS, Unit, joins, least_packets
+from vrmpy_tune.toolchain.packets.values import Values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,12 @@ RANKS: Final[tuple[Rank, ...]] = (
     lambda depth, place: (depth + place, place),
 )
 """Who goes first: what waits longest, what LLVM put last, or between; the shortest is kept."""
+
+NEAR: Final = 1.02
+"""A schedule this much longer than its resources ask for is not tried to be improved."""
+
+ATTEMPTS: Final = 6
+"""Schedules of one block, with fewer values renamed each time, before none are."""
 
 
 def schedule(
@@ -46,13 +53,16 @@ def schedule(
     """
     if len(instructions) < 2:
         return [[one] for one in instructions]
-    best: list[list[Instruction]] | None = None
+    units = [one.unit for one in instructions]
+    hot = any(unit.multiply_pipes for unit in units)
+    best: list[list[Instruction]] = []
     for rank in RANKS:
         values = Values(instructions, around.live_out)
         made = _attempt(values, around, rank, ends_loop=ends_loop)
-        if best is None or len(made) < len(best):
+        if not best or len(made) < len(best):
             best = made
-    assert best is not None
+        if not hot or len(best) <= NEAR * least_packets(units):
+            break
     return best
 
 
@@ -61,12 +71,16 @@ def _attempt(
 ) -> list[list[Instruction]]:
     """Schedule, and rename; values for which no register is left keep LLVM's."""
     instructions = values.instructions
-    while True:
+    for attempt in range(ATTEMPTS + 1):
         times = _times(instructions, edges(values, loop=False), rank, ends_loop)
-        names = Allocation(values, times, around).assign()
-        if not isinstance(names, Group):
+        allocation = Allocation(values, times, around)
+        names = allocation.assign()
+        if not allocation.homeless:
             break
-        names.is_fixed = True
+        # In LLVM's own order its own registers are enough.
+        last = attempt == ATTEMPTS - 1
+        for group in values.groups if last else allocation.homeless:
+            group.is_fixed = True
     packets: list[list[Instruction]] = [[] for _ in range(max(times) + 1)]
     for time, one in zip(times, rename(instructions, names), strict=True):
         packets[time].append(one)
@@ -74,57 +88,49 @@ def _attempt(
 
 
 def _times(
-    instructions: list[Instruction], order: list[Edge], rank: Rank, ends_loop: bool
+    instructions: list[Instruction], links: list[Edge], rank: Rank, ends_loop: bool
 ) -> list[int]:
     """Return the packet of each instruction, the first one being 0."""
     count = len(instructions)
     before: list[list[tuple[int, int]]] = [[] for _ in range(count)]
     after = [0] * count
-    for edge in order:
+    for edge in links:
         before[edge.later].append((edge.earlier, edge.delay))
         after[edge.earlier] += 1
     depth = [0] * count
     for index in range(count):
         for earlier, delay in before[index]:
             depth[index] = max(depth[index], depth[earlier] + delay)
-    deepest = max(depth)
+    deepest = max(depth) or 1
+    # A loop's set-up reaches no further than 64 words back from the loop: it goes first.
+    order: list[tuple[tuple[bool, float, float], int]] = []
+    for index, one in enumerate(instructions):
+        first, second = rank(depth[index] / deepest, index / count)
+        order.append(((one.loop is None, -first, -second), index))
     bound = [int(ends_loop and one.loop is not None) for one in instructions]
     back = [0] * count
-    ready = [index for index in range(count) if after[index] == 0]
+    ready = [order[index] for index in range(count) if after[index] == 0]
+    heapq.heapify(ready)
     time, left = 0, count
     while left:
-        packet: list[int] = []
-        tried = True
-        while tried:
-            tried = False
-            # A loop's set-up reaches no further than 64 words back from the loop.
-            ready.sort(
-                key=lambda index: (
-                    instructions[index].loop is not None,
-                    rank(depth[index] / max(1, deepest), index / count),
-                ),
-                reverse=True,
-            )
-            for index in ready:
-                if bound[index] > time or not _joins(instructions, packet, index):
-                    continue
-                packet.append(index)
-                ready.remove(index)
-                back[index] = time
-                left -= 1
-                for earlier, delay in before[index]:
-                    bound[earlier] = max(bound[earlier], time + delay)
-                    after[earlier] -= 1
-                    if after[earlier] == 0:
-                        ready.append(earlier)
-                tried = True
-                break
+        packet: tuple[Unit, ...] = ()
+        waiting = []
+        while ready and len(packet) < MAX_WORDS:
+            entry = heapq.heappop(ready)
+            index = entry[-1]
+            joined = joins(packet, instructions[index].unit) if bound[index] <= time else None
+            if joined is None:
+                waiting.append(entry)
+                continue
+            packet = joined
+            back[index] = time
+            left -= 1
+            for earlier, delay in before[index]:
+                bound[earlier] = max(bound[earlier], time + delay)
+                after[earlier] -= 1
+                if after[earlier] == 0:
+                    heapq.heappush(ready, order[earlier])
+        for entry in waiting:
+            heapq.heappush(ready, entry)
         time += 1
     return [time - 1 - one for one in back]
-
-
-def _joins(instructions: list[Instruction], packet: list[int], index: int) -> bool:
-    if len(packet) == MAX_WORDS:
-        return False
-    units = sorted((instructions[one].unit for one in (*packet, index)), key=repr)
-    return fits(tuple(units))

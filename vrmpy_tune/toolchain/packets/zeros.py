@@ -25,7 +25,7 @@ def zeros_at_ends(function: Function) -> list[frozenset[str]]:
         If a branch leads nowhere known.
     """
     everything = frozenset(f"v{number}" for number in range(32))
-    follow = [function.successors(index) for index in range(len(function.blocks))]
+    follow = function.flow().follow
     begins = [everything] * len(function.blocks)
     begins[0] = frozenset()
     ends = [everything] * len(function.blocks)
@@ -50,9 +50,9 @@ def start_without_zeros(function: Function) -> None:
     UnknownAssemblyError
         If a branch leads nowhere known.
     """
-    ends = zeros_at_ends(function)
+    ends, precede = zeros_at_ends(function), function.flow().precede
     for index, block in enumerate(function.blocks):
-        before = [ends[other] for other in function.predecessors(index)]
+        before = [ends[other] for other in precede[index]]
         zeros = set(frozenset.intersection(*before)) if before else set()
         for position, one in enumerate(block.instructions):
             found = _ACCUMULATE.fullmatch(one.text)
