@@ -33,6 +33,10 @@ requantizing takes two packets for two multiplications, and the rest fits beside
 TILE_PACKETS: Final = 12
 """Address arithmetic of one register tile; read off generated code."""
 
+SHARED: Final = 0.25
+"""Share of what surrounds a reduction that is left when our packet scheduler overlaps it with the
+neighbouring tile; read off generated code."""
+
 
 @dataclass(frozen=True)
 class Decisions:
@@ -87,10 +91,12 @@ class Decisions:
         issue = max(
             multiplies * words / rate, loads / 2, float(self.sketch.vectors * words), scalar_loads
         )
-        loop = LOOP_PACKETS[CODE_GENERATORS[self.generator].name] if self.depth[0] > 1 else 0
-        rows = geometry.kernel[0] * (self.depth[0] * (issue + loop) + ROW_PACKETS)
-        behind = BYTES_PACKETS if geometry.narrow else WORDS_PACKETS
-        tile = rows + behind * multiplies + TILE_PACKETS
+        generator = CODE_GENERATORS[self.generator]
+        loop = LOOP_PACKETS[generator.name] if self.depth[0] > 1 else 0
+        share = SHARED if generator.schedules_packets else 1.0
+        rows = geometry.kernel[0] * (self.depth[0] * (issue + loop) + share * ROW_PACKETS)
+        behind = BYTES_PACKETS if geometry.narrow else WORDS_PACKETS * share
+        tile = rows + behind * multiplies + share * TILE_PACKETS
         tiles = geometry.batch * (geometry.height // self.sketch.rows)
         tiles *= self.columns[0] * self.columns[1] * geometry.groups
         tiles *= geometry.vectors // self.sketch.vectors
