@@ -8,6 +8,7 @@ do not fit the registers is tried again with shorter leads, then with a longer i
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import re
 from dataclasses import dataclass
@@ -35,8 +36,11 @@ _DOUBLE_LOAD: Final = re.compile(
 Order = list[tuple[int, float]]
 """Multiplies, and when each is wanted, as a share of the interval."""
 
-EVICTIONS: Final = 6
+EVICTIONS: Final = 3
 """Times that an instruction may take another one's place, on the average, in one attempt."""
+
+TRIES: Final = 12_000
+"""Instructions that all attempts at one loop may place, before the loop is left as it is."""
 
 SLACK: Final = 4
 """Packets above the bound that are tried before the loop is left as it is."""
@@ -71,13 +75,18 @@ def pipeline(instructions: list[Instruction], around: Surroundings) -> Pipelined
     live = around.live_in | around.live_out
     bodies = [_Body(one, live) for one in _variants(instructions)]
     bound = min(body.bound for body in bodies)
+    budget = TRIES
     for interval in range(bound, bound + SLACK):
         for body, lead in itertools.product(bodies, LEADS):
             for order in body.orders:
-                times = _Placement(body, interval, lead, order).times()
+                if interval < body.bound or budget < 0:
+                    continue
+                placement = _Placement(body, interval, lead, order)
+                times = placement.times()
                 found = None if times is None else _allocate(body, times, interval, around)
                 if found is not None:
                     return found
+                budget -= placement.tries
     return None
 
 
@@ -90,11 +99,13 @@ class _Body:
         self.edges = edges(self.values, loop=True)
         self.bound = max(2, least_packets([one.unit for one in instructions]))
         sequence = _sequential(instructions)
-        self.orders = (
-            _evenly(sequence),
-            _evenly(_by_vector(sequence, instructions, self.values)),
-            *(_by_chain(sequence, instructions, self.values, active) for active in (2, 4)),
-        )
+        vectors = _by_vector(sequence, instructions, self.values)
+        self.orders = [_evenly(sequence), _evenly(vectors)]
+        if any(one.access is not None and one.access.is_store for one in instructions):
+            # Whole sums in one iteration.
+            self.orders += [
+                _by_chain(sequence, instructions, self.values, active) for active in (2, 4)
+            ]
 
 
 def _variants(instructions: list[Instruction]) -> list[list[Instruction]]:
@@ -173,6 +184,7 @@ class _Placement:
         self.pinned = {index for index, _ in order}
         self.packets: list[list[int]] = [[] for _ in range(interval)]
         self.units: list[tuple[Unit, ...]] = [()] * interval
+        self.tries = 0
         self.placed: dict[int, int] = {}
         self.forced: dict[int, int] = {}
         self.after: list[list[Edge]] = [[] for _ in body.instructions]
@@ -189,22 +201,26 @@ class _Placement:
             if not self._place(index, int(share * self.interval), range(self.interval)):
                 return None
         # Uses before what they use; what moves on to the next iteration behind all that it moves.
-        waiting = [one for one in range(len(self.instructions)) if one not in self.placed]
-        waiting.sort(key=self._turn)
+        waiting = [
+            (self._moves_on(one), -one)
+            for one in range(len(self.instructions))
+            if one not in self.placed
+        ]
+        turn = {-entry[1]: entry for entry in waiting}
+        heapq.heapify(waiting)
         budget = EVICTIONS * len(waiting)
         while waiting:
-            index = waiting.pop(0)
+            index = -heapq.heappop(waiting)[1]
+            self.tries += 1
             if self._place(index, self._wanted(index), self.steps):
                 continue
             budget -= 1
             evicted = self._force(index) if budget > 0 else None
             if evicted is None:
                 return None
-            waiting = sorted([*waiting, *evicted], key=self._turn)
+            for other in evicted:
+                heapq.heappush(waiting, turn[other])
         return [self.placed[index] for index in range(len(self.instructions))]
-
-    def _turn(self, index: int) -> tuple[bool, int]:
-        return self._moves_on(index), -index
 
     def _moves_on(self, index: int) -> bool:
         """Whether the next iteration reads what an instruction writes: a pointer, a counter."""
