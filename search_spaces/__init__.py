@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
 
-MODULES: Final = ("dense", "conv2d")
+MODULES: Final = (
+    "dense",
+    "conv2d",
+    "depthwise_conv2d",
+    "elementwise",
+    "max_pool2d",
+    "average_pooling",
+    "pad",
+    "layout",
+    "conversion",
+)
 
 
 def all_spaces() -> tuple[Space, ...]:

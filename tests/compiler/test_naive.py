@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.device.simulated import qemu
+from tests.operators import FEW
 from tests.tuned import V68
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.compiler.naive import naive_inputs, naive_module, naive_output
@@ -35,7 +36,7 @@ def pool() -> Iterator[CodegenPool]:
         yield opened
 
 
-@pytest.mark.parametrize("text", WORKLOADS)
+@pytest.mark.parametrize("text", WORKLOADS + FEW)
 def test_plain_loops_are_exact_on_every_input_set(text: str, pool: CodegenPool) -> None:
     workload = parse_workload(text)
     verifier = Verifier(workload)

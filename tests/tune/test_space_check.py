@@ -8,7 +8,7 @@ from vrmpy_tune.measurement import Outcome
 from vrmpy_tune.target import TARGETS
 from vrmpy_tune.tune.space_check import WORKLOADS, check_spaces, draw
 from vrmpy_tune.verification import Verifier
-from vrmpy_tune.workload import Dense, parse_workload
+from vrmpy_tune.workload import OPERATORS, Conv2d, Dense, parse_workload
 
 V68 = TARGETS["hexagon-v68"]
 TINY = parse_workload("dense:m=8,n=32,k=16,lhs=u8,rhs=u8")
@@ -18,8 +18,10 @@ def test_the_check_covers_every_operator_type_and_odd_sizes() -> None:
     workloads = [parse_workload(text) for text in WORKLOADS]
     assert len(workloads) >= 12
     assert [str(workload) for workload in workloads] == list(WORKLOADS)
-    assert len({(one.operator, one.lhs, one.rhs) for one in workloads}) == 8
-    outputs = [one.n if isinstance(one, Dense) else one.co for one in workloads]
+    assert {one.operator for one in workloads} == set(OPERATORS)
+    products = [one for one in workloads if isinstance(one, Dense | Conv2d)]
+    assert len({(one.operator, one.lhs, one.rhs) for one in products}) == 8
+    outputs = [one.n if isinstance(one, Dense) else one.co for one in products]
     assert sum(number % 32 != 0 for number in outputs) >= len(outputs) // 2
 
 

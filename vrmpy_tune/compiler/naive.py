@@ -8,6 +8,7 @@ import tvm
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from vrmpy_tune.compiler.naive_operators import write_operator
 from vrmpy_tune.device.protocol import TensorSpec
 from vrmpy_tune.intrin.requantize import Element, Epilogue, Operands, store_requantized
 from vrmpy_tune.target import VECTOR_BYTES
@@ -26,7 +27,7 @@ def naive_module(workload: Workload) -> tvm.IRModule:
             one.name: T.arg(one.name, T.buffer(one.shape, one.numpy_type, align=VECTOR_BYTES))
             for one in (*workload.operands, workload.output)
         }
-        if isinstance(workload, Contraction):
+        if not write_operator(workload, list(named.values())) and isinstance(workload, Contraction):
             _contraction(workload, named)
     return tvm.IRModule({"main": builder.get()})
 

@@ -51,6 +51,18 @@ WORKLOADS: Final = (
     "requant=channel,act=relu,residual=1,lzp=128",
     "conv2d:n=1,h=9,w=9,ci=12,co=40,kh=3,kw=3,stride=2,pad=1,lhs=i8,rhs=u8,layout=nchw,out=i8,"
     "requant=tensor,residual=1,rzp=128",
+    "depthwise_conv2d:n=1,h=9,w=9,c=129,kh=3,kw=3,stride=2,pad=1,lhs=u8,rhs=i8,out=u8,bias=1,"
+    "requant=channel,act=relu",
+    "add:shape=3x7x129,lhs=u8,rhs=i8,out=u8,act=relu",
+    "multiply:shape=33x128,lhs=i8,rhs=u8,out=i8",
+    "clip:shape=2081,dtype=i8",
+    "max_pool2d:n=1,h=9,w=16,c=64,kh=3,kw=3,stride=2,pad=1,dtype=u8",
+    "avg_pool2d:n=1,h=9,w=7,c=33,kh=3,kw=3,stride=1,pad=1,dtype=i8,include_pad=0",
+    "global_avg_pool2d:n=1,h=7,w=7,c=131,dtype=u8",
+    "pad:n=1,h=7,w=6,c=64,pad=1,dtype=u8,value=3",
+    "layout:n=1,h=7,w=7,c=31,to=nhwc,dtype=u8",
+    "quantize:shape=3x33,dtype=i8",
+    "dequantize:shape=3x129,dtype=u8",
 )
 """Small workloads of every operator, form and data type, most of them of odd sizes."""
 

@@ -18,8 +18,13 @@ from vrmpy_tune.workload.base import (
 )
 from vrmpy_tune.workload.contraction import Contraction
 from vrmpy_tune.workload.conv2d import LAYOUTS, Conv2d
+from vrmpy_tune.workload.conversion import Dequantize, Quantize
 from vrmpy_tune.workload.dense import Dense
+from vrmpy_tune.workload.depthwise import DepthwiseConv2d
+from vrmpy_tune.workload.elementwise import Clip, QuantizedAdd, QuantizedMultiply
+from vrmpy_tune.workload.movement import Layout, Pad
 from vrmpy_tune.workload.parse import MAX_TEXT, OPERATORS, parse_workload
+from vrmpy_tune.workload.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 __all__ = [
     "LAYOUTS",
@@ -29,11 +34,22 @@ __all__ = [
     "NUMPY_TYPES",
     "OPERAND_TYPES",
     "OPERATORS",
+    "AvgPool2d",
+    "Clip",
     "Contraction",
     "Conv2d",
     "Dense",
+    "DepthwiseConv2d",
+    "Dequantize",
+    "GlobalAvgPool2d",
+    "Layout",
+    "MaxPool2d",
     "Operand",
+    "Pad",
     "Pair",
+    "Quantize",
+    "QuantizedAdd",
+    "QuantizedMultiply",
     "Workload",
     "ceildiv",
     "parse_workload",

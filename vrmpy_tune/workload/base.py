@@ -62,7 +62,7 @@ class Workload:
         """Return the canonical text."""
         items = []
         for name, default in self.fields.items():
-            text = _format_field(getattr(self, name))
+            text = _format_field(name, getattr(self, name))
             if default is None or text != str(default):
                 items.append(f"{name}={text}")
         return f"{self.operator}:{','.join(items)}"
@@ -168,11 +168,12 @@ def product(shape: tuple[int, ...]) -> int:
 _ITEM_BYTES: Final = {"u8": 1, "i8": 1, "i32": 4, "f32": 4}
 
 
-def _format_field(value: object) -> str:
-    if isinstance(value, tuple):
+def _format_field(name: str, value: object) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    if name != "shape":
         if len(value) == 4 and value[:2] == value[2:]:
             value = value[:2]
         if len(set(value)) == 1:
             value = value[:1]
-        return "x".join(str(part) for part in value)
-    return str(value)
+    return "x".join(str(part) for part in value)

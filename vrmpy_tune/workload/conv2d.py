@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.workload.base import MAX_EXTENT, Pair, ceildiv
 from vrmpy_tune.workload.contraction import FUSED_FIELDS, Contraction, exact_matmul
+from vrmpy_tune.workload.window import WINDOW_LIMITS, Windowed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,7 @@ LAYOUTS: Final = ("nhwc", "nchw")
 
 
 @dataclass(frozen=True)
-class Conv2d(Contraction):
+class Conv2d(Windowed, Contraction):
     """A 2-D convolution; borders are padded with the zero point of the activations.
 
     Attributes
@@ -61,41 +62,17 @@ class Conv2d(Contraction):
     }
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stride", _as_pair(self.stride, "stride"))
-        object.__setattr__(self, "dilation", _as_pair(self.dilation, "dilation"))
-        object.__setattr__(self, "pad", _as_pads(self.pad))
-        names = ("n", "h", "w", "ci", "co", "kh", "kw", "stride", "dilation", "groups")
-        self.check_range(dict.fromkeys(names, (1, MAX_EXTENT)) | {"pad": (0, MAX_EXTENT)})
+        self.normalize_window()
+        names = ("ci", "co", "dilation", "groups")
+        self.check_range(WINDOW_LIMITS | dict.fromkeys(names, (1, MAX_EXTENT)))
         self.check_choice("layout", LAYOUTS, "a layout")
         self.check_fused()
         if self.ci % self.groups or self.co % self.groups:
             raise WorkloadError(
                 f"conv2d: groups={self.groups} must divide both ci={self.ci} and co={self.co}."
             )
-        height, width = self.padded_size
-        reach_h = (self.kh - 1) * self.dilation[0] + 1
-        reach_w = (self.kw - 1) * self.dilation[1] + 1
-        if reach_h > height or reach_w > width:
-            raise WorkloadError(
-                f"conv2d: the kernel reaches over {reach_h} x {reach_w} pixels, more than the "
-                f"padded input of {height} x {width}; enlarge h, w or pad, or use a smaller kernel."
-            )
-        self.check_sizes(padded_input=((self.n, height, width, self.ci), 1))
-
-    @property
-    def padded_size(self) -> Pair:
-        """Height and width of the input after zero padding."""
-        top, left, bottom, right = self.pad
-        return self.h + top + bottom, self.w + left + right
-
-    @property
-    def output_size(self) -> Pair:
-        """Height and width of the output."""
-        height, width = self.padded_size
-        return (
-            (height - (self.kh - 1) * self.dilation[0] - 1) // self.stride[0] + 1,
-            (width - (self.kw - 1) * self.dilation[1] - 1) // self.stride[1] + 1,
-        )
+        self.check_window()
+        self.check_sizes(padded_input=((self.n, *self.padded_size, self.ci), 1))
 
     @property
     def types(self) -> tuple[str, str]:  # noqa: D102
@@ -144,39 +121,13 @@ class Conv2d(Contraction):
         around = ((0, 0), (top, bottom), (left, right), (0, 0))
         padded = np.pad(nhwc, around, constant_values=self.lzp)
         height, width = self.output_size
-        (stride_h, stride_w), (dilation_h, dilation_w) = self.stride, self.dilation
         depth, outputs = self.ci // self.groups, self.co // self.groups
         result = np.zeros((self.n, height, width, self.co), np.int32)
-        for row in range(self.kh):
-            for column in range(self.kw):
-                top_row, left_column = row * dilation_h, column * dilation_w
-                window = padded[
-                    :,
-                    top_row : top_row + (height - 1) * stride_h + 1 : stride_h,
-                    left_column : left_column + (width - 1) * stride_w + 1 : stride_w,
-                ]
-                for group in range(self.groups):
-                    ins = slice(group * depth, (group + 1) * depth)
-                    outs = slice(group * outputs, (group + 1) * outputs)
-                    pixels = window[..., ins].reshape(-1, depth)
-                    part = exact_matmul(pixels, weights[outs, row, column].T)
-                    result[..., outs] += part.reshape(self.n, height, width, outputs)
+        for row, column, window in self.windows(padded):
+            for group in range(self.groups):
+                ins = slice(group * depth, (group + 1) * depth)
+                outs = slice(group * outputs, (group + 1) * outputs)
+                pixels = window[..., ins].reshape(-1, depth)
+                part = exact_matmul(pixels, weights[outs, row, column].T)
+                result[..., outs] += part.reshape(self.n, height, width, outputs)
         return result.transpose(0, 3, 1, 2) if self.layout == "nchw" else result
-
-
-def _as_pair(value: object, name: str) -> tuple[object, object]:
-    if isinstance(value, tuple | list):
-        if len(value) != 2:
-            raise WorkloadError(f"conv2d: {name} takes one number or two, not {len(value)}.")
-        return value[0], value[1]
-    return value, value
-
-
-def _as_pads(value: object) -> tuple[object, ...]:
-    if isinstance(value, tuple | list):
-        if len(value) == 2:
-            return (*value, *value)
-        if len(value) != 4:
-            raise WorkloadError(f"conv2d: pad takes one, two or four numbers, not {len(value)}.")
-        return tuple(value)
-    return (value,) * 4

@@ -9,21 +9,43 @@ from typing import Final
 from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.workload.base import Workload
 from vrmpy_tune.workload.conv2d import Conv2d
+from vrmpy_tune.workload.conversion import Dequantize, Quantize
 from vrmpy_tune.workload.dense import Dense
+from vrmpy_tune.workload.depthwise import DepthwiseConv2d
+from vrmpy_tune.workload.elementwise import Clip, QuantizedAdd, QuantizedMultiply
+from vrmpy_tune.workload.movement import Layout, Pad
+from vrmpy_tune.workload.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 MAX_TEXT: Final = 1024
 """Longest workload text, in characters."""
 
-OPERATORS: Final[dict[str, type[Workload]]] = {"dense": Dense, "conv2d": Conv2d}
+OPERATORS: Final[dict[str, type[Workload]]] = {
+    kind.operator: kind
+    for kind in (
+        Dense,
+        Conv2d,
+        DepthwiseConv2d,
+        QuantizedAdd,
+        QuantizedMultiply,
+        Clip,
+        MaxPool2d,
+        AvgPool2d,
+        GlobalAvgPool2d,
+        Pad,
+        Layout,
+        Quantize,
+        Dequantize,
+    )
+}
 """Every operator by name."""
 
-_WORDS: Final = frozenset(("lhs", "rhs", "layout", "out", "requant", "act"))
+_WORDS: Final = frozenset(("lhs", "rhs", "layout", "out", "requant", "act", "dtype", "to"))
 """Fields that hold a word."""
 
-_LISTS: Final = frozenset(("stride", "dilation", "pad"))
+_LISTS: Final = frozenset(("stride", "dilation", "pad", "shape"))
 """Fields that may hold several numbers."""
 
-_FIELD: Final = re.compile(r"([a-z]+)=([a-z0-9x.+-]+)")
+_FIELD: Final = re.compile(r"([a-z_]+)=([a-z0-9x.+-]+)")
 
 
 def parse_workload(text: str) -> Workload:
