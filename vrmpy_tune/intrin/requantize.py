@@ -21,6 +21,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from vrmpy_tune.intrin import hvx
 from vrmpy_tune.quantize import LIMITS, MULTIPLIER_BITS
 from vrmpy_tune.target import LANES, VECTOR_BYTES
 
@@ -233,16 +234,16 @@ def _implement(epilogue: Epilogue, operands: Operands) -> None:
         4: (((0, 0), (0, 1)), ((0, 2), (0, 3))),
     }[epilogue.vectors]
     parameters = operands.requantize
-    zero_point = _call("lvsplath", "int32x32", parameters[1])
+    zero_point = hvx.splat_half(parameters[1])
     halves = []
     for even, odd in pairs:
         words = (_high_half(epilogue, operands, *one) for one in (odd, even))
-        narrow = _call("vasrwhrndsat", "int32x32", *words, parameters[0])
-        halves.append(_call("vaddhsat", "int32x32", narrow, zero_point))
+        narrow = hvx.call("vasrwhrndsat", *words, parameters[0])
+        halves.append(hvx.call("vaddhsat", narrow, zero_point))
     pack = "vpackhub.sat" if epilogue.out == "u8" else "vpackhb.sat"
-    packed = _call(pack, "int32x32", halves[1], halves[0])
+    packed = hvx.call(pack, halves[1], halves[0])
     if epilogue.vectors == 1:
-        packed = _call("vdealb", "int32x32", packed)
+        packed = hvx.call("vdealb", packed)
     if epilogue.residual:
         packed = T.reinterpret(f"{epilogue.dtype}x{VECTOR_BYTES}", packed)
         other = operands.residual[_all_bytes(epilogue)]
@@ -255,14 +256,8 @@ def _implement(epilogue: Epilogue, operands: Operands) -> None:
 
 def _limit_vector(packed: Any, out: str, act: str, bounds: tuple[Any, Any]) -> Any:
     """Return 128 bytes, clipped, as elements of the output's type."""
-    kind = "ub" if out == "u8" else "b"
-    if act in ("relu", "clip"):
-        low = _call("lvsplatb", "int32x32", bounds[0])
-        packed = _call(f"vmax{kind}", "int32x32", packed, low)
-    if act == "clip":
-        high = _call("lvsplatb", "int32x32", bounds[1])
-        packed = _call(f"vmin{kind}", "int32x32", packed, high)
-    return T.reinterpret(f"{TYPES[out]}x{VECTOR_BYTES}", packed)
+    clamped = hvx.clamped(packed, bounds, act, TYPES[out])
+    return T.reinterpret(f"{TYPES[out]}x{VECTOR_BYTES}", clamped)
 
 
 def _high_half(epilogue: Epilogue, operands: Operands, pixel: int, vector: int) -> Any:
@@ -272,9 +267,8 @@ def _high_half(epilogue: Epilogue, operands: Operands, pixel: int, vector: int) 
     if epilogue.per_channel:
         factor = operands.multiplier[vector, every]
     else:
-        factor = T.broadcast(operands.multiplier[0], LANES)
-    low = _call("vmpyewuh", "int32x32", value, factor)
-    return _call("vmpyowh.rnd.sacc", "int32x32", low, value, factor)
+        factor = hvx.splat(operands.multiplier[0])
+    return hvx.high_half(value, factor)
 
 
 def _all_bytes(epilogue: Epilogue) -> tuple[Any, ...]:
@@ -285,36 +279,6 @@ def _all_bytes(epilogue: Epilogue) -> tuple[Any, ...]:
 
 def added_vectors(out: str, act: str, lhs: Any, rhs: Any, add: Any) -> Any:
     """Return what :func:`added` does for vectors of 128 elements."""
-    widen = "vzb" if out == "u8" else "vsb"
-    wide = [_call(widen, "int32x64", T.reinterpret("int32x32", one)) for one in (lhs, rhs)]
-    offset = T.broadcast(add[2], LANES)
-    start = _call("vcombine", "int32x64", offset, offset)
-    factors = [_scalar_call("A2.combine.ll", add[index], add[index]) for index in (0, 1)]
-    zero_point = _call("lvsplath", "int32x32", add[4])
-    halves = []
-    for half in ("lo", "hi"):
-        total = start
-        for one, factor in zip(wide, factors, strict=True):
-            halfwords = _call(half, "int32x32", one)
-            total = _call("vmpyhsat.acc", "int32x64", total, halfwords, factor)
-        even, odd = _call("lo", "int32x32", total), _call("hi", "int32x32", total)
-        narrow = _call("vasrwhrndsat", "int32x32", odd, even, add[3])
-        halves.append(_call("vaddhsat", "int32x32", narrow, zero_point))
-    if out == "u8":
-        packed = _call("vsathub", "int32x32", halves[1], halves[0])
-    else:
-        none = tvm.tirx.const(0, "int32")
-        packed = _call("vasrhbrndsat", "int32x32", halves[1], halves[0], none)
-    return _limit_vector(packed, out, act, (add[5], add[6]))
-
-
-def _call(name: str, dtype: str, *operands: Any) -> Any:
-    return _intrinsic(f"llvm.hexagon.V6.{name}.128B", dtype, *operands)
-
-
-def _scalar_call(name: str, *operands: Any) -> Any:
-    return _intrinsic(f"llvm.hexagon.{name}", "int32", *operands)
-
-
-def _intrinsic(name: str, dtype: str, *operands: Any) -> Any:
-    return T.call_llvm_pure_intrin(dtype, T.llvm_lookup_intrinsic_id(name), *operands)
+    lhs, rhs = ((T.reinterpret(hvx.VECTOR, one), TYPES[out]) for one in (lhs, rhs))
+    result = hvx.added(lhs, rhs, add, TYPES[out], act)
+    return T.reinterpret(f"{TYPES[out]}x{VECTOR_BYTES}", result)
