@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.farm.jobs import numbered, run, run_all
@@ -78,6 +79,19 @@ class TestDeviceVanishes:
         assert took < LOST_S
         eventually(lambda: all(slot["health"] == "free" for slot in farm.slots()))
         print(f"\n{process} killed: done elsewhere {took:.1f} s later (3 s of them measuring)")
+
+    def test_the_process_that_forks_the_others_may_die(
+        self, farm: LocalFarm, tmp_path: Path
+    ) -> None:
+        before = [slot["processes"] for slot in farm.slots()]
+        (host,) = farm.hosts
+        (zygote,) = psutil.Process(host.process.pid).children()
+        zygote.kill()
+        with farm.device(KEY) as device:
+            assert run(device, tmp_path, b"good").outcome is Outcome.OK
+        eventually(lambda: all(slot["health"] == "free" for slot in farm.slots()))
+        for processes, slot in zip(before, farm.slots(), strict=True):
+            assert not set(processes.values()) & set(slot["processes"].values())
 
     def test_a_frozen_host_loses_its_lease_within_the_heartbeat(
         self, own_farm: LocalFarm, tmp_path: Path

@@ -52,6 +52,9 @@ FIRST_BACKOFF_S: Final = 0.1
 LAST_BACKOFF_S: Final = 30.0
 """Pauses before a process that ends again and again is started again."""
 
+FORK_RETRY_S: Final = 0.5
+"""Pause while there is no process that could fork another."""
+
 GIVE_UP_AFTER: Final = 3
 """Failures to open the device after which its slot is not offered until it succeeds."""
 
@@ -110,7 +113,6 @@ class Agent:
         self._info: dict[str, Any] | None = None
         self._opened = asyncio.Event()
         self._failed = ""
-        self._stopping = False
         self._started_at = time.time()
         self._tasks: set[asyncio.Task[None]] = set()
         self.address = ""
@@ -151,7 +153,6 @@ class Agent:
 
     async def close(self) -> None:
         """Stop serving and leave nothing behind."""
-        self._stopping = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -420,7 +421,7 @@ class Agent:
         }
         while True:
             slot.killed = ""
-            slot.worker = await self._nursery.start(request)
+            slot.worker = await self._start_process(request)
             status = await self._wait_for(slot.worker)
             was_open, slot.opened, slot.worker = slot.opened, False, 0
             slot.set_jobs(None)
@@ -449,7 +450,7 @@ class Agent:
                 "advertised": self.address,
             }
             began = time.monotonic()
-            slot.server = await self._nursery.start(request)
+            slot.server = await self._start_process(request)
             status = await self._wait_for(slot.server)
             slot.server = 0
             slot.restarts += 1
@@ -488,11 +489,32 @@ class Agent:
                     slot.unregistered_since = 0.0
                     kill_group(slot.server)
 
+    async def _start_process(self, request: dict[str, Any]) -> int:
+        """Start a process, again and again if need be."""
+        while True:
+            try:
+                return await self._nursery.start(request)
+            except FarmError:
+                await asyncio.sleep(FORK_RETRY_S)
+
     async def _watch_nursery(self) -> None:
-        await self._nursery.gone.wait()
-        if not self._stopping:
-            self._say("The process that starts the slots has ended; serving ends with it.")
-            os.kill(os.getpid(), signal.SIGTERM)
+        """Have a process that forks the others, whatever happens to it."""
+        while True:
+            await self._nursery.gone.wait()
+            self._say("The process that starts the slots has ended; starting another.")
+            for slot in self.slots:
+                # The kernel has killed them with it.
+                for pid in (slot.server, slot.worker):
+                    if pid:
+                        kill_group(pid)
+                        self._on_end(pid, -signal.SIGKILL)
+            await self._nursery.close()
+            self._nursery = Nursery(self._on_end)
+            try:
+                await self._nursery.open()
+            except FarmError as error:
+                self._say(str(error))
+                await asyncio.sleep(LAST_BACKOFF_S)
 
 
 def _free_port() -> int:

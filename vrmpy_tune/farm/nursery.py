@@ -33,7 +33,10 @@ class Nursery:
         self._starts: dict[int, asyncio.Future[int]] = {}
         self._count = 0
         self._children: set[int] = set()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
+        self._gone.set()
 
     async def open(self) -> None:
         """Start the process that forks the others.
@@ -62,11 +65,12 @@ class Nursery:
             raise FarmError(
                 "The process that starts the slots does not start. Run: vrmpy-tune doctor"
             ) from error
+        self._gone.clear()
         self._listening = asyncio.create_task(self._listen())
 
     @property
     def gone(self) -> asyncio.Event:
-        """Set when the forking process has ended, and all others with it."""
+        """Set unless there is a forking process; when that ends, all others end with it."""
         return self._gone
 
     async def start(self, request: dict[str, Any]) -> int:
@@ -88,7 +92,10 @@ class Nursery:
 
     async def close(self) -> None:
         """Kill every process."""
-        self._listening.cancel()
+        if self._process is None:
+            return
+        if self._listening is not None:
+            self._listening.cancel()
         for pid in self._children:
             kill_group(pid)
         self._writer.close()
