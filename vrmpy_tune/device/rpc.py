@@ -19,7 +19,7 @@ from vrmpy_tune.farm import codec
 from vrmpy_tune.farm.agent_link import AgentLink
 from vrmpy_tune.farm.blobs import digest_of
 from vrmpy_tune.farm.channel import CONNECT_S, parse_address
-from vrmpy_tune.farm.lease import LeaseOverError, MissingBlobsError, SlotLostError
+from vrmpy_tune.farm.lease import LeaseOverError, MissingBlobsError, SlotDiedError, SlotLostError
 from vrmpy_tune.farm.pool import LeasePool
 from vrmpy_tune.farm.secret import load_key
 from vrmpy_tune.farm.tracker_link import TrackerLink
@@ -202,7 +202,8 @@ class RpcDevice(ClosedOnExit):
             except SlotLostError as error:
                 # Its session is well: only the process with the device ended.
                 reason = str(error)
-                self._killed.setdefault(digest, set()).add(lease.slot)
+                if isinstance(error, SlotDiedError):
+                    self._killed.setdefault(digest, set()).add(lease.slot)
                 avoid.add(lease.slot)
                 self._pool.give(lease)
             except LeaseOverError as error:

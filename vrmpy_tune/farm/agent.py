@@ -46,7 +46,10 @@ OPEN_S: Final = 60.0
 """Seconds that a device that was lost may take to be open again, on a loaded machine."""
 
 LEASE_S: Final = 300.0
-"""Seconds after which a lease is not renewed: the client asks the tracker again."""
+"""Seconds after which a client is told to give its slot back."""
+
+LEASE_GRACE_S: Final = 30.0
+"""Seconds after that in which it may still begin a measurement."""
 
 FIRST_BACKOFF_S: Final = 0.1
 LAST_BACKOFF_S: Final = 30.0
@@ -265,10 +268,10 @@ class Agent:
             raise FarmError(f"The RPC server of slot {slot.number} is gone.") from error
         answer = {"lease": slot.lease, "slot": slot.number, "capabilities": self._info}
         lease = slot.lease
-        ends = time.monotonic() + LEASE_S
+        slot.lease_ends = time.monotonic() + LEASE_S
 
         def tell() -> dict[str, Any]:
-            return {"pending": self._pending(), "over": time.monotonic() > ends}
+            return {"pending": self._pending(), "over": time.monotonic() > slot.lease_ends}
 
         try:
             await peer.send_json(answer)
@@ -335,11 +338,18 @@ class Agent:
                 answer = await self._answer(slot, from_json(body))
             except FarmError as error:
                 answer = b"X" + str(error).encode()
+            except (KeyError, TypeError) as error:
+                answer = b"X" + f"The request is malformed: {error!r}.".encode()
         return self._key.tag("measured", tag, answer) + answer
 
     async def _answer(self, slot: Slot, request: dict[str, Any]) -> bytes:
-        """Return ``R`` and a result, ``M`` and what is missing, or ``L`` and how it was lost."""
-        if not slot.lease or request.get("lease") != slot.lease:
+        """Return ``R`` and a result, ``M`` and what is missing, or how it was lost.
+
+        ``D`` is for a device whose process died of itself, ``L`` for what cannot be the candidate's
+        doing.
+        """
+        over = time.monotonic() > slot.lease_ends + LEASE_GRACE_S
+        if not slot.lease or request.get("lease") != slot.lease or over:
             raise FarmError("The lease is over.")
         digests = str(request["object"]), str(request["sets"])
         paths = [self._blobs.find(digest) for digest in digests]
@@ -385,7 +395,7 @@ class Agent:
             slot.set_jobs(None)
             reason = slot.killed or "its process ended"
             slot.note_fault(f"The device was lost during a measurement: {reason}.")
-            return b"L" + slot.last_fault.encode()
+            return (b"L" if slot.killed else b"D") + slot.last_fault.encode()
         if reply[:1] == b"F":
             text = reply[1:].decode(errors="replace")
             slot.note_fault(text)
@@ -504,6 +514,7 @@ class Agent:
             self._say("The process that starts the slots has ended; starting another.")
             for slot in self.slots:
                 # The kernel has killed them with it.
+                slot.killed = "the process that starts the slots has ended"
                 for pid in (slot.server, slot.worker):
                     if pid:
                         kill_group(pid)

@@ -45,7 +45,11 @@ class MissingBlobsError(FarmError):
 
 
 class SlotLostError(FarmError):
-    """The slot's device failed or ended during the measurement."""
+    """The slot's device failed, or was ended by its agent, during the measurement."""
+
+
+class SlotDiedError(SlotLostError):
+    """The process with the device ended by itself during the measurement."""
 
 
 class Lease:
@@ -101,7 +105,7 @@ class Lease:
 
         Raises
         ------
-        MissingBlobsError, LeaseOverError, SlotLostError
+        MissingBlobsError, LeaseOverError, SlotLostError, SlotDiedError
             What the agent says.
         LinkError
             If the slot's RPC server, its agent or the network is gone.
@@ -119,6 +123,8 @@ class Lease:
                 return text
             case b"M":
                 raise MissingBlobsError(json.loads(text))
+            case b"D":
+                raise SlotDiedError(text.decode(errors="replace"))
             case b"L":
                 raise SlotLostError(text.decode(errors="replace"))
             case _:

@@ -13,7 +13,10 @@ RATE_WINDOW_S: Final = 60.0
 """Seconds over which throughput is averaged."""
 
 QUARANTINE_AFTER: Final = 3
-"""Complaints, less good measurements in between, after which a slot is taken out of service."""
+"""Complaints after which a slot is taken out of service."""
+
+FORGIVE_EVERY: Final = 100
+"""Measurements after which one complaint is forgotten."""
 
 QUARANTINE_S: Final = 600.0
 """Seconds until a quarantined slot is tried again."""
@@ -44,8 +47,8 @@ class Slot:
         Numbers of the processes, 0 while there is none.
     jobs:
         The worker's connection, once its device is open.
-    lease, holder:
-        Who has it; empty when nobody does.
+    lease, holder, lease_ends:
+        Who has it, and until when; empty when nobody does.
     measured, busy_s, restarts:
         Measurements, seconds spent on them, and processes that had to be started again.
     complaints:
@@ -61,6 +64,7 @@ class Slot:
     jobs: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     lease: str = ""
     holder: str = ""
+    lease_ends: float = 0.0
     measuring_since: float = 0.0
     measured: int = 0
     busy_s: float = 0.0
@@ -110,6 +114,8 @@ class Slot:
         self.measured += 1
         self.busy_s += seconds
         self.recent.append(time.monotonic())
+        if self.measured % FORGIVE_EVERY == 0:
+            self.complaints = self.complaints[1:]
 
     def as_json(self) -> dict[str, Any]:
         """Return the slot's entry in ``farm status --json``."""
