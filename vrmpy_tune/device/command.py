@@ -5,7 +5,8 @@ The contract, version 1.  The program is started with its own arguments and, beh
 ``describe``
     Print one JSON object and exit with 0: ``description`` (one line, provenance of records),
     ``targets`` and ``metrics`` (lists of names), and optionally ``slots`` (runs at once, 1),
-    ``checks_alignment``, ``limits_packets`` (false) and ``versions`` (an object of texts).
+    ``checks_alignment``, ``limits_packets`` (false), ``clock`` (what it does during a measurement,
+    ``simulated``) and ``versions`` (an object of texts).
 
 ``run DIRECTORY``
     Run one job.  ``DIRECTORY`` is the program's own until it exits, and holds
@@ -243,6 +244,7 @@ def _read_info(value: dict[str, Any]) -> DeviceInfo:
         slots=slots,
         checks_alignment=value.get("checks_alignment") is True,
         limits_packets=value.get("limits_packets") is True,
+        clock=str(value.get("clock", "simulated")),
         versions={str(k): str(v) for k, v in dict(value.get("versions", {})).items()},
     )
 

@@ -118,6 +118,13 @@ class DeviceInfo:
         Metrics it can measure.
     slots:
         Kernels that it can run at once.
+    checks_alignment, limits_packets:
+        Whether it checks the addresses of scalar accesses, and can cut a run beyond its packets.
+    clock:
+        ``"simulated"`` where packets are counted, and nothing depends on a clock; for hardware what
+        its clock does while it measures, for example ``"fixed 1190 MHz"``.
+    versions:
+        What its figures may depend on.
     """
 
     description: str
@@ -126,6 +133,7 @@ class DeviceInfo:
     slots: int
     checks_alignment: bool = False
     limits_packets: bool = False
+    clock: str = "simulated"
     versions: dict[str, str] = field(default_factory=dict)
 
 

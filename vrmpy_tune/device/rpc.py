@@ -24,6 +24,7 @@ from vrmpy_tune.farm.pool import LeasePool
 from vrmpy_tune.farm.secret import load_key
 from vrmpy_tune.farm.tracker_link import TrackerLink
 from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.target import TARGETS
 
 if TYPE_CHECKING:
     from vrmpy_tune.device.protocol import Job, Limits
@@ -302,20 +303,45 @@ class RpcDevice(ClosedOnExit):
                 f"No agent of '{self._address.key}' can be reached: {told[0]} "
                 f"Run: vrmpy-tune farm doctor {self._address.tracker}"
             )
-        first = infos[0]
-        return DeviceInfo(
-            description=" / ".join(dict.fromkeys(str(info["description"]) for info in infos)),
-            targets=tuple(
-                name for name in first["targets"] if all(name in info["targets"] for info in infos)
-            ),
-            metrics=tuple(
-                name for name in first["metrics"] if all(name in info["metrics"] for info in infos)
-            ),
-            slots=self._address.slots or sum(len(host["slots"]) for host in hosts),
-            checks_alignment=all(info["checks_alignment"] for info in infos),
-            limits_packets=all(info["limits_packets"] for info in infos),
-            versions=dict(first["versions"]),
+        return _agreed(infos, self._address.slots or sum(len(host["slots"]) for host in hosts))
+
+
+def _agreed(infos: list[dict[str, Any]], slots: int) -> DeviceInfo:
+    """Return what all hosts' capabilities have in common.
+
+    Raises
+    ------
+    FarmError
+        If their figures cannot be compared, or they disagree with this host on a target.
+    """
+    first = infos[0]
+    clocks = sorted({str(info["clock"]) for info in infos})
+    if len(clocks) > 1:
+        raise FarmError(
+            f"The devices under this key measure by different clocks ({', '.join(clocks)}), so "
+            "that their figures cannot be compared. Serve them under different keys."
         )
+    for info in infos:
+        for name, contexts in info["contexts"].items():
+            if name in TARGETS and TARGETS[name].contexts != contexts:
+                raise FarmError(
+                    f"A serving host takes {name} for a target of {contexts} contexts, and this "
+                    f"one for one of {TARGETS[name].contexts}. Install the same version on both."
+                )
+    return DeviceInfo(
+        description=" / ".join(dict.fromkeys(str(info["description"]) for info in infos)),
+        targets=_common(infos, "targets"),
+        metrics=_common(infos, "metrics"),
+        slots=slots,
+        checks_alignment=all(info["checks_alignment"] for info in infos),
+        limits_packets=all(info["limits_packets"] for info in infos),
+        clock=clocks[0],
+        versions=dict(first["versions"]),
+    )
+
+
+def _common(infos: list[dict[str, Any]], what: str) -> tuple[str, ...]:
+    return tuple(name for name in infos[0][what] if all(name in info[what] for info in infos))
 
 
 def _check_inputs(job: Job, input_sets: tuple[tuple[np.ndarray, ...], ...]) -> None:

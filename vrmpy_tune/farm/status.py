@@ -77,7 +77,8 @@ def status_text(document: dict[str, Any]) -> str:
         if "error" in host:
             lines.append(f"agent {host['agent']}: {host['error']}")
             continue
-        device = (host["capabilities"] or {}).get("description", host["device"])
+        told = host["capabilities"] or {}
+        device = f"{told.get('description', host['device'])}, clock {told.get('clock', 'unknown')}"
         lines.append(
             f"agent {host['agent']} on {host['host']}, up {host['up_s']:.0f} s, "
             f"{host['key']}: {device}"

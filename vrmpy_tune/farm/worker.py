@@ -15,7 +15,7 @@ from vrmpy_tune.errors import VrmpyTuneError
 from vrmpy_tune.farm import codec, local
 
 if TYPE_CHECKING:
-    from vrmpy_tune.device.protocol import Device
+    from vrmpy_tune.device.protocol import Device, DeviceInfo
 
 
 def work(socket_path: Path, slot: int, specification: str) -> None:
@@ -36,7 +36,7 @@ def work(socket_path: Path, slot: int, specification: str) -> None:
     _say(connection, {"role": "worker", "slot": slot})
     try:
         device = open_device(specification, lambda text: _say(connection, {"progress": text}))
-        _say(connection, {"info": asdict(device.info())})
+        _say(connection, {"info": _capabilities(device.info())})
     except VrmpyTuneError as error:
         _say(connection, {"failed": str(error)})
         return
@@ -47,6 +47,13 @@ def work(socket_path: Path, slot: int, specification: str) -> None:
             except EOFError:
                 return
             local.send(connection, _measure(device, request))
+
+
+def _capabilities(info: DeviceInfo) -> dict[str, Any]:
+    """Return what the device says of itself, and the contexts that this host takes targets for."""
+    from vrmpy_tune.target import TARGETS
+
+    return {**asdict(info), "contexts": {name: TARGETS[name].contexts for name in info.targets}}
 
 
 def _measure(device: Device, request: dict[str, Any]) -> bytes:
