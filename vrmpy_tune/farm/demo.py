@@ -72,10 +72,14 @@ def demonstrate(trials: int, say: Callable[[str], None]) -> bool:
         say("Both jobs have finished.\n")
         say(status_text(farm_status(farm.tracker, farm.secret)))
         say("\nThe same jobs on this host's own simulator, undisturbed.")
+        stores = [directory / f"{job.name}-alone" for job in JOBS]
+        running = [
+            _start(job, trials, "qemu", alone, farm)
+            for job, alone in zip(JOBS, stores, strict=True)
+        ]
         equal = True
-        for job in JOBS:
-            alone = directory / f"{job.name}-alone"
-            _finish(job, _start(job, trials, "qemu", alone, farm))
+        for job, program, alone in zip(JOBS, running, stores, strict=True):
+            _finish(job, program)
             ours, theirs = _records(directory / job.name), _records(alone)
             same = ours == theirs and len(ours) > 0
             equal &= same
