@@ -38,6 +38,12 @@ SHARED: Final = 0.25
 neighbouring tile; read off generated code."""
 
 
+CONTEXTS: Final = 4
+IDLE_COST: Final = 0.02
+"""HVX contexts of most targets, and what it costs to leave one idle: next to nothing in packets of
+one context, but of choices that are equal otherwise, the one that keeps all busy is worth more."""
+
+
 @dataclass(frozen=True)
 class Decisions:
     """The choices of one trace.
@@ -100,7 +106,10 @@ class Decisions:
         tiles = geometry.batch * (geometry.height // self.sketch.rows)
         tiles *= self.columns[0] * self.columns[1] * geometry.groups
         tiles *= geometry.vectors // self.sketch.vectors
-        return tiles * tile
+        tasks = self.columns[0] * self.rows[0] * geometry.groups
+        tasks *= geometry.vectors // self.sketch.vectors
+        idle = CONTEXTS * ceildiv(tasks, CONTEXTS) / tasks - 1
+        return tiles * tile * (1 + IDLE_COST * idle)
 
     def numbers(self, geometry: Geometry, form: Form) -> list[float]:
         """Return the choice as features: sizes, register use, reuse, and the estimate."""
