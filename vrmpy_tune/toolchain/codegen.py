@@ -6,18 +6,20 @@ search measures them all, and a record says by which one its figure was reached.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import vrmpy_tune
 from vrmpy_tune.errors import BuildError, BuildTimeoutError
-from vrmpy_tune.toolchain import zig
-from vrmpy_tune.toolchain.packets.repack import SEQUENTIAL_FLAGS, repack
+from vrmpy_tune.process import run_limited
+from vrmpy_tune.toolchain import packets, zig
+from vrmpy_tune.toolchain.packets.repack import SEQUENTIAL_FLAGS
 from vrmpy_tune.toolchain.pipelining import without_futile_pipelining
 from vrmpy_tune.toolchain.versions import toolchain_versions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vrmpy_tune.process import ProcessLimits
     from vrmpy_tune.target import HexagonTarget
 
@@ -89,7 +91,12 @@ def to_object(
         flags = (*generator.flags, *SEQUENTIAL_FLAGS)
         try:
             return zig.compile_llvm_ir(
-                text, target, directory, flags=flags, revise=repack, limits=limits
+                text,
+                target,
+                directory,
+                flags=flags,
+                revise=lambda assembly: _in_packets(assembly, directory, limits),
+                limits=limits,
             )
         except BuildTimeoutError:
             raise
@@ -97,6 +104,19 @@ def to_object(
             pass  # an instruction that the scheduler does not know: LLVM's own packets, then
     text = without_futile_pipelining(text)
     return zig.compile_llvm_ir(text, target, directory, flags=generator.flags, limits=limits)
+
+
+def _in_packets(assembly: str, directory: Path, limits: ProcessLimits) -> str:
+    """Schedule packets, in a process of its own: Python would do one kernel at a time."""
+    finished = run_limited(
+        (sys.executable, "-m", packets.__name__),
+        limits,
+        stdin=[assembly.encode("utf-8", "surrogateescape")],
+        environment={"PYTHONPATH": str(Path(vrmpy_tune.__file__).parents[1])},
+    )
+    if not finished.succeeded:
+        raise zig.compiler_failure(finished, "scheduling packets", directory)
+    return finished.stdout.decode("utf-8", "surrogateescape")
 
 
 def provenance() -> dict[str, str]:

@@ -1,0 +1,27 @@
+"""``python -m vrmpy_tune.toolchain.packets``: sequential assembly in, packets out.
+
+A process of its own, so that several kernels are scheduled at once and each keeps to its limits.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from vrmpy_tune.errors import BuildError
+from vrmpy_tune.toolchain.packets.repack import repack
+
+
+def main() -> int:
+    """Read assembly from standard input and write it scheduled to standard output."""
+    text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    try:
+        scheduled = repack(text)
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    sys.stdout.buffer.write(scheduled.encode("utf-8", "surrogateescape"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
