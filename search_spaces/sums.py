@@ -39,84 +39,153 @@ class _Grid:
     Attributes
     ----------
     rows:
-        Batch, groups, height and width, the width with the surplus that vectors need.
-    width:
-        Width without it.
+        Batch, groups, height and width.
+    reach:
+        Width of the buffer of sums: whole vectors, and what windows reach beyond.  What is in the
+        surplus does not matter; only windows that nobody reads are formed from it.
     step:
         Input pixels between neighbours, down and across.
+    in_vector:
+        Pixels that a vector of activations holds (1 for many vectors); 0 if they are added up by
+        scalar instructions.
     """
 
     rows: tuple[int, int, int, int]
-    width: int
+    reach: int
     step: tuple[int, int]
+    in_vector: int
+
+    @property
+    def width(self) -> int:
+        """Pixels in a row."""
+        return self.rows[3]
+
+    @property
+    def surplus(self) -> int:
+        """Vectors at the end of each row of sums that are not all sums of pixels."""
+        whole = self.in_vector and self.in_vector < LANES
+        return 0 if whole else (self.reach - self.width // LANES * LANES) // LANES
 
     @staticmethod
     def of(geometry: Geometry) -> _Grid:
         """Take only the pixels that are used where windows are single pixels, else all."""
         if geometry.kernel == (1, 1):
             height, width, step = geometry.height, geometry.width, geometry.stride
+            reach = width
         else:
             height, width, step = geometry.input_height, geometry.input_width, (1, 1)
-        reach = width
-        if windows_are_vectors(geometry):
-            overlap = (geometry.kernel[1] - 1) * geometry.dilation[1]
-            reach = max(reach, round_up(geometry.width, LANES) + overlap)
-        if _pixels_in_vector(geometry, width, step):
+            reach = max(width, _positions(geometry) + _overlap(geometry))
+        in_vector = _pixels_in_vector(geometry, width, step)
+        if in_vector or geometry.kernel != (1, 1):
             reach = round_up(reach, LANES)
-        return _Grid((geometry.batch, geometry.groups, height, reach), width, step)
+        return _Grid((geometry.batch, geometry.groups, height, width), reach, step, in_vector)
 
 
 def _pixels_in_vector(geometry: Geometry, width: int, step: tuple[int, int]) -> int:
-    """Return how many pixels a vector of activations holds (1 for many vectors); 0 if unfit."""
     if geometry.depth % VECTOR_BYTES == 0:
         return 1
+    if geometry.groups > 1 or step != (1, 1):
+        return 0
+    if geometry.words == 1 and width >= LANES:
+        in_place = geometry.depth == REDUCE and not geometry.channels_first
+        return LANES if geometry.is_staged or in_place else 0
     pixels = VECTOR_BYTES // geometry.depth
-    fits = geometry.depth in (32, 64) and geometry.groups == 1 and step == (1, 1)
-    fits = fits and width % pixels == 0 and geometry.line % pixels == 0
+    fits = geometry.depth in (32, 64) and width % pixels == 0 and geometry.line % pixels == 0
     return pixels if fits and not geometry.channels_first else 0
 
 
-def windows_are_vectors(geometry: Geometry) -> bool:
-    """Whether windows are formed for 32 neighbouring pixels at once."""
-    return geometry.kernel != (1, 1) and geometry.stride[1] == 1
+def _overlap(geometry: Geometry) -> int:
+    """Return the columns that a window reaches beyond its first."""
+    return (geometry.kernel[1] - 1) * geometry.dilation[1]
+
+
+def _positions(geometry: Geometry) -> int:
+    """Return the columns at which windows begin, every one of them, in whole vectors."""
+    return round_up((geometry.width - 1) * geometry.stride[1] + 1, LANES)
 
 
 def sum_windows(geometry: Geometry, read: Any) -> Any:
-    """Write the blocks; return how to read the scaled sum under an output pixel's window."""
+    """Write the blocks; return how to read the scaled sum under an output pixel's window.
+
+    Windows are formed at every column, also where only every other one is used: neighbours lie in
+    one vector then.  Down and across are two steps.
+    """
     grid = _Grid.of(geometry)
-    pixels = allocate("pixels", grid.rows, "int32")
-    if _pixels_in_vector(geometry, grid.width, grid.step):
+    batch, groups, height, _ = grid.rows
+    pixels = allocate("pixels", (batch, groups, height, grid.reach), "int32")
+    if grid.surplus:
+        _clear_surplus(grid, pixels)
+    if grid.in_vector == LANES:
+        _sum_single_words(geometry, grid, read, pixels)
+    elif grid.in_vector:
         _sum_vectors(geometry, grid, read, pixels)
     else:
         _sum_scalars(geometry, grid, read, pixels)
     if geometry.kernel == (1, 1):
         return lambda b, y, x, g: pixels[b, g, y, x]
-    (stride_h, stride_w), (dilation_h, dilation_w) = geometry.stride, geometry.dilation
-    width = round_up(geometry.width, LANES) if windows_are_vectors(geometry) else geometry.width
-    shape = (geometry.batch, geometry.groups, geometry.height, width)
-    windows = allocate("windows", shape, "int32")
-    with T.grid(*shape, *geometry.kernel) as loops, T.sblock("sum_windows"):
+    shape = (batch, groups, geometry.height, grid.reach)
+    columns = allocate("columns", shape, "int32")
+    down, across = geometry.stride[0], geometry.stride[1]
+    with T.grid(*shape, geometry.kernel[0]) as loops, T.sblock("sum_columns"):
         b, g, y, x = spatial(shape, loops[:4])
-        dy, dx = reduce(geometry.kernel, loops[4:])
+        (dy,) = reduce(geometry.kernel[:1], loops[4:])
+        with T.init():
+            T.buffer_store(columns, 0, [b, g, y, x])
+        value = pixels[b, g, y * down + dy * geometry.dilation[0], x]
+        T.buffer_store(columns, columns[b, g, y, x] + value, [b, g, y, x])
+    shape = (batch, groups, geometry.height, _positions(geometry))
+    windows = allocate("windows", shape, "int32")
+    with T.grid(*shape, geometry.kernel[1]) as loops, T.sblock("sum_windows"):
+        b, g, y, x = spatial(shape, loops[:4])
+        (dx,) = reduce(geometry.kernel[1:], loops[4:])
         with T.init():
             T.buffer_store(windows, 0, [b, g, y, x])
-        value = pixels[b, g, y * stride_h + dy * dilation_h, x * stride_w + dx * dilation_w]
+        value = columns[b, g, y, x + dx * geometry.dilation[1]]
         T.buffer_store(windows, windows[b, g, y, x] + value, [b, g, y, x])
-    return lambda b, y, x, g: windows[b, g, y, x]
+    return lambda b, y, x, g: windows[b, g, y, x * across]
 
 
-def _position(grid: _Grid, y: Any, x: Any) -> tuple[Any, Any]:
-    """Return the input pixel of a grid position; the surplus repeats the last column."""
-    if grid.rows[3] > grid.width:
-        x = T.min(x, grid.width - 1)
-    return y * grid.step[0], x * grid.step[1]
+def _clear_surplus(grid: _Grid, pixels: Any) -> None:
+    """Give the surplus a value: TVM moves no block that reads what was never written."""
+    extents = (*grid.rows[:3], grid.surplus, LANES)
+    with T.grid(*extents) as loops, T.sblock("clear_surplus"):
+        b, g, y, v, lane = spatial(extents, loops)
+        first = grid.width // LANES * LANES
+        T.buffer_store(pixels, 0, [b, g, y, first + v * LANES + lane])
+
+
+def _single_word_parts(grid: _Grid) -> list[tuple[str, int, int]]:
+    """Return suffix, vectors and first pixel of the parts of a row of pixels of one word each.
+
+    The last vector of a row ends with it, and overlaps the one before.
+    """
+    parts = [("", grid.width // LANES, 0)]
+    return parts + ([("_end", 1, grid.width - LANES)] if grid.width % LANES else [])
+
+
+def _sum_single_words(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> None:
+    for suffix, vectors, first in _single_word_parts(grid):
+        rows = (*grid.rows[:3], vectors, LANES)
+        words = allocate(f"words{suffix}", rows, "int32", "local")
+        with T.grid(*rows, 1, REDUCE) as loops, T.sblock(f"sum_words{suffix}"):
+            b, g, y, v, lane = spatial(rows, loops[:5])
+            _, byte = reduce((1, REDUCE), loops[5:])
+            index = [b, g, y, v, lane]
+            with T.init():
+                T.buffer_store(words, 0, index)
+            value = read(b, y, first + v * LANES + lane, g, byte)
+            T.buffer_store(words, words[tuple(index)] + T.cast(value, "int32"), index)
+        with T.grid(*rows) as loops, T.sblock(f"sum_pixels{suffix}"):
+            b, g, y, v, lane = spatial(rows, loops)
+            value = words[b, g, y, v, lane] * geometry.window_factor
+            T.buffer_store(pixels, value, [b, g, y, first + v * LANES + lane])
 
 
 def _sum_vectors(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> None:
-    in_vector = _pixels_in_vector(geometry, grid.width, grid.step)
+    in_vector = grid.in_vector
     each, vectors = LANES // in_vector, max(1, geometry.depth // VECTOR_BYTES)
-    batch, groups, height, width = grid.rows
-    rows = (batch, groups, height, width // in_vector)
+    batch, groups, height, _ = grid.rows
+    rows = (batch, groups, height, grid.reach // in_vector)
     words = allocate("words", (*rows, LANES), "int32", "local")
     extents = (*rows, LANES, vectors, REDUCE)
     with T.grid(*extents) as loops, T.sblock("sum_words"):
@@ -125,22 +194,23 @@ def _sum_vectors(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> Non
         index = [b, g, y, v, lane]
         with T.init():
             T.buffer_store(words, 0, index)
-        if width > grid.width:
+        if grid.reach > grid.width:
             v = T.min(v, grid.width // in_vector - 1)
         column = v if in_vector == 1 else v * in_vector + lane // each
         channel = vector * VECTOR_BYTES + lane % each * REDUCE + byte
         value = read(b, y * grid.step[0], column * grid.step[1], g, channel)
         T.buffer_store(words, words[tuple(index)] + T.cast(value, "int32"), index)
-    lanes = allocate("lanes", grid.rows, "int32", "local")
-    with T.grid(*grid.rows, each) as loops, T.sblock("sum_lanes"):
-        b, g, y, x = spatial(grid.rows, loops[:4])
+    outer = (batch, groups, height, grid.reach)
+    lanes = allocate("lanes", outer, "int32", "local")
+    with T.grid(*outer, each) as loops, T.sblock("sum_lanes"):
+        b, g, y, x = spatial(outer, loops[:4])
         (word,) = reduce((each,), loops[4:])
         with T.init():
             T.buffer_store(lanes, 0, [b, g, y, x])
         value = words[b, g, y, x // in_vector, x % in_vector * each + word]
         T.buffer_store(lanes, lanes[b, g, y, x] + value, [b, g, y, x])
-    with T.grid(*grid.rows) as loops, T.sblock("sum_pixels"):
-        b, g, y, x = spatial(grid.rows, loops)
+    with T.grid(*outer) as loops, T.sblock("sum_pixels"):
+        b, g, y, x = spatial(outer, loops)
         T.buffer_store(pixels, lanes[b, g, y, x] * geometry.window_factor, [b, g, y, x])
 
 
@@ -156,7 +226,7 @@ def _sum_scalars(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> Non
         index = [b, g, y, x, half]
         with T.init():
             T.buffer_store(words, 0, index)
-        row, column = _position(grid, y, x)
+        row, column = y * grid.step[0], x * grid.step[1]
         value = read(b, row, column, g, ko * halves * each + half * each + ki)
         T.buffer_store(words, words[tuple(index)] + T.cast(value, "int32"), index)
     with T.grid(*grid.rows) as loops, T.sblock("sum_pixels"):
@@ -170,13 +240,35 @@ def _sum_scalars(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> Non
 def schedule_sums(sch: Schedule, geometry: Geometry, scope: str) -> None:
     """Schedule the blocks of :func:`sum_windows`; activations are in memory ``scope``."""
     grid = _Grid.of(geometry)
-    in_vector = _pixels_in_vector(geometry, grid.width, grid.step)
-    if in_vector:
+    in_vector = grid.in_vector
+    if grid.surplus:
+        b, g, y, _, lane = sch.get_loops(sch.get_sblock("clear_surplus"))
+        sch.parallel(sch.fuse(b, g, y))
+        sch.vectorize(lane)
+    if in_vector == LANES:
+        _schedule_single_words(sch, geometry, grid, scope)
+    elif in_vector:
         _schedule_vectors(sch, geometry, scope, in_vector)
     else:
         _schedule_scalars(sch, geometry, scope)
     if geometry.kernel != (1, 1):
-        _schedule_windows(sch, geometry)
+        _schedule_windows(sch)
+
+
+def _schedule_single_words(sch: Schedule, geometry: Geometry, grid: _Grid, scope: str) -> None:
+    group = (1,) if geometry.is_staged else ()
+    summed = word_sum(geometry.lhs, scope, (LANES, *group, REDUCE), aligned=False)
+    for suffix, _, _ in _single_word_parts(grid):
+        pixels, words = sch.get_sblock(f"sum_pixels{suffix}"), sch.get_sblock(f"sum_words{suffix}")
+        b, g, y, v, lane = sch.get_loops(pixels)
+        sch.parallel(sch.fuse(b, g, y))
+        sch.compute_at(words, v, preserve_unit_loops=True)
+        sch.vectorize(lane)
+        lane, vector, byte = sch.get_loops(words)[-3:]
+        sch.reorder(vector, lane, byte)
+        init = sch.decompose_reduction(words, vector)
+        sch.vectorize(sch.get_loops(init)[-1])
+        sch.tensorize(lane, summed)
 
 
 def _schedule_vectors(sch: Schedule, geometry: Geometry, scope: str, in_vector: int) -> None:
@@ -200,7 +292,7 @@ def _schedule_vectors(sch: Schedule, geometry: Geometry, scope: str, in_vector: 
     if in_vector > 1:
         group = (1,) if geometry.is_staged else ()
         shape = (in_vector, *group, geometry.depth)
-    sch.tensorize(word, word_sum(geometry.lhs, scope, shape))
+    sch.tensorize(word, word_sum(geometry.lhs, scope, shape, aligned=True))
     sch.unroll(pixel)
 
 
@@ -216,13 +308,19 @@ def _schedule_scalars(sch: Schedule, geometry: Geometry, scope: str) -> None:
         sch.tensorize(half, scalar_sum(geometry.lhs, scope))
 
 
-def _schedule_windows(sch: Schedule, geometry: Geometry) -> None:
-    windows = sch.get_sblock("sum_windows")
-    b, g, y, x, dy, dx = sch.get_loops(windows)
-    outer, lanes = sch.split(x, [None, LANES if windows_are_vectors(geometry) else 1])
-    sch.reorder(outer, dy, dx, lanes)
-    sch.parallel(sch.fuse(b, g, y))
+def _schedule_windows(sch: Schedule) -> None:
+    # Not one inside the other: TVM would compute no more columns than are read, in broken vectors.
+    for name in ("sum_columns", "sum_windows"):
+        block = sch.get_sblock(name)
+        b, g, y, x, step = sch.get_loops(block)
+        sch.parallel(sch.fuse(b, g, y))
+        _schedule_steps(sch, block, x, step)
+
+
+def _schedule_steps(sch: Schedule, block: Any, x: Any, step: Any) -> None:
+    """Add up vectors of neighbours, step by step."""
+    outer, lanes = sch.split(x, [None, LANES])
+    sch.reorder(outer, step, lanes)
     sch.vectorize(lanes)
-    sch.unroll(dx)
-    sch.unroll(dy)
-    sch.decompose_reduction(windows, dy)
+    sch.unroll(step)
+    sch.decompose_reduction(block, step)

@@ -13,6 +13,7 @@ Manual*, "Shuffle vectors").
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, Final
 
 import tvm
@@ -33,7 +34,7 @@ _VRMPY: Final = {
 
 
 @functools.cache
-def word_sum(dtype: str, scope: str, row: tuple[int, ...]) -> str:
+def word_sum(dtype: str, scope: str, row: tuple[int, ...], *, aligned: bool) -> str:
     """Register the rule ``words[i] += sum of activations[4 i .. 4 i + 3]``; return its name.
 
     Parameters
@@ -44,13 +45,15 @@ def word_sum(dtype: str, scope: str, row: tuple[int, ...]) -> str:
         Memory scope of the activations; the 32 int32 words are in ``local``.
     row:
         Shape of the 128 activations: ``(128,)``, or pixels (and 1) x channels.
+    aligned:
+        Whether they begin at a multiple of 128 bytes, or of 4.
     """
     pixel_words = LANES // row[0] if len(row) > 1 else LANES
 
     def build(body: Any) -> tvm.tirx.PrimFunc:
         with IRBuilder() as builder, T.prim_func(s_tir=True):
             T.func_name("word_sum")
-            values = _operand("a", row, dtype, scope)
+            values = _operand("a", row, dtype, scope, VECTOR_BYTES if aligned else REDUCE)
             words = _operand("c", (LANES,), "int32", "local")
             with T.sblock("root"):
                 T.reads(words[0:LANES], values[tuple(slice(0, extent) for extent in row)])
@@ -76,6 +79,7 @@ def word_sum(dtype: str, scope: str, row: tuple[int, ...]) -> str:
         T.buffer_store(words, _call(_VRMPY[dtype], "int32x32", words[every], *operands), [every])
 
     name = f"word_sum/{dtype}/{scope}/{'x'.join(str(extent) for extent in row)}"
+    name += "" if aligned else "/unaligned"
     TensorIntrin.register(name, build(describe), build(implement))
     return name
 
@@ -147,11 +151,13 @@ def _shuffle(upper: Any, lower: Any, control: int) -> tuple[Any, Any]:
     )
 
 
-def _operand(name: str, shape: tuple[int, ...], dtype: str, scope: str) -> Any:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return T.arg(name, T.buffer(shape, dtype, scope=scope, align=VECTOR_BYTES, offset_factor=size))
+def _operand(
+    name: str, shape: tuple[int, ...], dtype: str, scope: str, align: int = VECTOR_BYTES
+) -> Any:
+    size = align
+    if align == VECTOR_BYTES:
+        size = math.prod(shape)
+    return T.arg(name, T.buffer(shape, dtype, scope=scope, align=align, offset_factor=size))
 
 
 def _call(llvm: str, dtype: str, *operands: Any) -> Any:

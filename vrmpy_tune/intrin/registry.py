@@ -69,10 +69,11 @@ def _scalar_sum(dtype: str, scope: str) -> str:
     return scalar_sum(dtype, scope)
 
 
-def _word_sum(dtype: str, scope: str, row: str) -> str:
+def _word_sum(dtype: str, scope: str, row: str, alignment: str = "") -> str:
     from vrmpy_tune.intrin.lane_sum import word_sum
 
-    return word_sum(dtype, scope, tuple(int(extent) for extent in row.split("x")))
+    shape = tuple(int(extent) for extent in row.split("x"))
+    return word_sum(dtype, scope, shape, aligned=alignment != "unaligned")
 
 
 def _lane_sum(pixels: str) -> str:
