@@ -175,7 +175,9 @@ class TestNoDeviceLeft:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         assert pool.MESSAGE_S == 30
+        assert pool.LOOK_S < pool.MESSAGE_S
         monkeypatch.setattr(pool, "MESSAGE_S", 1.0)
+        monkeypatch.setattr(pool, "LOOK_S", 0.5)
         host = own_farm.serve(KEY, DEVICE)
         with own_farm.device(KEY, "?wait=4") as device:
             assert run(device, tmp_path, b"good").outcome is Outcome.OK

@@ -271,7 +271,7 @@ class Agent:
         slot.lease_ends = time.monotonic() + LEASE_S
 
         def tell() -> dict[str, Any]:
-            return {"pending": self._pending(), "over": time.monotonic() > slot.lease_ends}
+            return {**self._queue(), "over": time.monotonic() > slot.lease_ends}
 
         try:
             await peer.send_json(answer)
@@ -284,9 +284,16 @@ class Agent:
                 self._kill_worker(slot, "its client is gone")
             slot.lease = slot.holder = ""
 
-    def _pending(self) -> int:
-        summary = self._relay.summary
-        return summary.pending.get(self._serving.key, 0) if summary else 0
+    def _queue(self) -> dict[str, Any]:
+        """Return the priorities of tuners that wait for such slots, and the number of others."""
+        summary, key = self._relay.summary, self._serving.key
+        if summary is None:
+            return {"waiting": [], "others": 0}
+        waiting = [priority for wanted, priority in summary.waiting if wanted == key]
+        return {
+            "waiting": waiting,
+            "others": max(0, summary.pending.get(key, 0) - len(waiting)),
+        }
 
     # --- what the processes of this host say ----------------------------------------------------
 

@@ -88,10 +88,25 @@ class Lease:
             self._channel.close()
             raise
 
-    @property
-    def wanted(self) -> bool:
-        """Whether the tracker has others wait, or the agent wants the slot back."""
-        return bool(self._tunnel.told.get("pending") or self._tunnel.told.get("over"))
+    def is_wanted(self, priority: int, *, asking: bool, idle: bool) -> bool:
+        """Whether somebody waits who is to have a turn, or the agent wants the slot back.
+
+        Parameters
+        ----------
+        priority:
+            Our own; who has a lower one has to wait.
+        asking:
+            Whether one of those who wait is ourselves.
+        idle:
+            Whether we have no use for it, so that anybody may have it.
+        """
+        told = self._tunnel.told
+        waiting = list(told.get("waiting", ()))
+        if asking and priority in waiting:
+            waiting.remove(priority)
+        return bool(told.get("over") or told.get("others")) or any(
+            idle or theirs >= priority for theirs in waiting
+        )
 
     def measure(self, request: dict[str, Any], wall_s: float) -> bytes:
         """Run a job whose artifacts the agent has, and return the encoded result.

@@ -26,6 +26,12 @@ _LOG: Final = logging.getLogger(__name__)
 QUANTUM_S: Final = 5.0
 """Seconds after which a slot is given back if others wait for one."""
 
+STAGGER_S: Final = 0.1
+"""Least seconds between two slots that are given back; the others go on working meanwhile.
+
+So that a request of ours is in the queue when the next one goes.
+"""
+
 IDLE_S: Final = 20.0
 WANTED_S: Final = 0.5
 """Seconds without a job after which a slot is given back, and if others wait for one."""
@@ -91,6 +97,8 @@ class LeasePool:
         """Slots to give back as soon as a request of ours is in the queue."""
         self._link: TrackerLink | None = None
         self._good = self._looked = time.monotonic()
+        self._left = 0.0
+        """When a slot was last given back because it was wanted."""
         self._threads = [
             threading.Thread(target=loop, name=f"farm-{name}", daemon=True)
             for name, loop in (("lease", self._lease_on_demand), ("keep", self._keep_idle))
@@ -127,15 +135,16 @@ class LeasePool:
 
     def give(self, lease: Lease) -> None:
         """Return a slot after a measurement; it stays ours while nobody else wants it."""
-        lease.idle_since = time.monotonic()
-        ours = time.monotonic() - lease.since < QUANTUM_S or not lease.wanted
+        now = lease.idle_since = time.monotonic()
         with self._changed:
             self._used.discard(lease)
-            self._good = time.monotonic()
-            if ours and not self._closed:
+            self._good = now
+            early = now - lease.since < QUANTUM_S or now - self._left < STAGGER_S
+            if (early or not self._is_wanted(lease, idle=False)) and not self._closed:
                 self._free.append(lease)
                 self._changed.notify_all()
                 return
+            self._left = now
             if not self._asking and not self._closed:
                 # First into the queue, where the tracker knows our priority, and then give back.
                 self._leaving.append(lease)
@@ -168,6 +177,9 @@ class LeasePool:
             link.close()
         for thread in self._threads:
             thread.join(5.0)
+
+    def _is_wanted(self, lease: Lease, *, idle: bool) -> bool:
+        return lease.is_wanted(self._priority, asking=self._asking, idle=idle)
 
     def _pick(self, avoid: Collection[str], waited_s: float) -> Lease | None:
         for lease in reversed(self._free):
@@ -295,7 +307,8 @@ class LeasePool:
                 old = [
                     lease
                     for lease in self._free
-                    if now - lease.idle_since > (WANTED_S if lease.wanted else IDLE_S)
+                    if now - lease.idle_since
+                    > (WANTED_S if self._is_wanted(lease, idle=True) else IDLE_S)
                 ]
                 for lease in old:
                     self._free.remove(lease)

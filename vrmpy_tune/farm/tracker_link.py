@@ -28,7 +28,8 @@ _SUCCESS: Final = 0
 
 _SERVER: Final = "server:"
 _AGENT: Final = "server-agent:agents"
-"""Names under which the tracker lists stock servers, and our agents among them.
+_CLIENT: Final = "server-client:waiting"
+"""Names under which the tracker lists stock servers, and our agents and waiting clients among them.
 
 TVM's tracker lists what begins with "server"; its own programs count by what is behind the colon.
 """
@@ -70,12 +71,15 @@ class Summary:
         Key and agent of every host that serves.
     free, pending:
         Free servers and waiting requests by key.
+    waiting:
+        Key and priority of each waiting request that is a tuner's of ours.
     """
 
     servers: tuple[tuple[str, str, int], ...]
     hosts: tuple[tuple[str, str], ...]
     free: dict[str, int]
     pending: dict[str, int]
+    waiting: tuple[tuple[str, int], ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -138,13 +142,12 @@ class TrackerLink(ClosedOnExit):
             tuple(sorted(hosts)),
             {key: int(queue["free"]) for key, queue in queues.items()},
             {key: int(queue["pending"]) for key, queue in queues.items()},
+            tuple((str(c["wants"]), int(c["priority"])) for c in told if c["key"] == _CLIENT),
         )
 
     def announce(self, agent: str, key: str, timeout_s: float = CONNECT_S) -> None:
         """Have the tracker list a host for as long as this connection lasts; raises LinkError."""
-        info = {"key": _AGENT, "addr": [agent, 0], "serves": key}
-        self._say([_UPDATE_INFO, info])
-        self._hear(time.monotonic() + timeout_s)
+        self._tell({"key": _AGENT, "addr": [agent, 0], "serves": key}, timeout_s)
 
     def request(self, key: str, priority: int, queued: Callable[[], None] = lambda: None) -> Offer:
         """Wait for a free server under ``key``, as long as it takes.
@@ -164,9 +167,12 @@ class TrackerLink(ClosedOnExit):
         LinkError
             If the tracker gives no sign of life.
         """
+        # The tracker itself tells nobody the priorities of those who wait.
+        self._tell({"key": _CLIENT, "wants": key, "priority": priority})
         self._say([_REQUEST, key, "", priority])
         queued()
         agent, port, match_key = self._hear(_FOR_EVER)[1]
+        self._tell({"key": _CLIENT, "wants": ""})
         return Offer(str(agent), int(port), str(match_key))
 
     def keep(self) -> None:
@@ -176,6 +182,10 @@ class TrackerLink(ClosedOnExit):
     def close(self) -> None:
         """End the connection."""
         self._channel.close()
+
+    def _tell(self, info: dict[str, Any], timeout_s: float = CONNECT_S) -> None:
+        self._say([_UPDATE_INFO, {"addr": ["", 0], **info}])
+        self._hear(time.monotonic() + timeout_s)
 
     def _say(self, message: list[Any]) -> None:
         data = json.dumps(message).encode()
