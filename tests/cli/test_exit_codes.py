@@ -187,6 +187,7 @@ def test_the_help_names_every_command_in_a_line(command: Command) -> None:
         "compile",
         "doctor",
         "explain",
+        "farm",
         "records",
         "run",
         "spaces",
