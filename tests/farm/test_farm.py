@@ -37,7 +37,8 @@ def test_a_batch_is_spread_over_all_slots_and_each_job_runs_once(
 ) -> None:
     before = farm.status()["totals"]["measured"]
     with farm.device(KEY) as device:
-        results = run_all(device, tmp_path, numbered(200), 2)
+        # Two of 3 s first, so that both slots are leased.
+        results = run_all(device, tmp_path, numbered(2, b"slow") + numbered(198), 2)
     assert {result.outcome for result in results} == {Outcome.OK}
     assert len({result.ran_on for result in results}) == 2
     assert farm.status()["totals"]["measured"] == before + 200

@@ -285,11 +285,11 @@ class Agent:
             slot.lease = slot.holder = ""
 
     def _queue(self) -> dict[str, Any]:
-        """Return the priorities of tuners that wait for such slots, and the number of others."""
+        """Return who waits for such slots, with their priorities, and the number of others."""
         summary, key = self._relay.summary, self._serving.key
         if summary is None:
             return {"waiting": [], "others": 0}
-        waiting = [priority for wanted, priority in summary.waiting if wanted == key]
+        waiting = [(priority, who) for wanted, priority, who in summary.waiting if wanted == key]
         return {
             "waiting": waiting,
             "others": max(0, summary.pending.get(key, 0) - len(waiting)),

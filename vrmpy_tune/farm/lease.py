@@ -88,24 +88,21 @@ class Lease:
             self._channel.close()
             raise
 
-    def is_wanted(self, priority: int, *, asking: bool, idle: bool) -> bool:
+    def is_wanted(self, priority: int, tuner: str, *, idle: bool) -> bool:
         """Whether somebody waits who is to have a turn, or the agent wants the slot back.
 
         Parameters
         ----------
-        priority:
-            Our own; who has a lower one has to wait.
-        asking:
-            Whether one of those who wait is ourselves.
+        priority, tuner:
+            Our own.  Who has a lower priority has to wait; our own requests are nobody else's.
         idle:
             Whether we have no use for it, so that anybody may have it.
         """
         told = self._tunnel.told
-        waiting = list(told.get("waiting", ()))
-        if asking and priority in waiting:
-            waiting.remove(priority)
-        return bool(told.get("over") or told.get("others")) or any(
-            idle or theirs >= priority for theirs in waiting
+        if told.get("over") or told.get("others"):
+            return True
+        return any(
+            who != tuner and (idle or theirs >= priority) for theirs, who in told.get("waiting", ())
         )
 
     def measure(self, request: dict[str, Any], wall_s: float) -> bytes:

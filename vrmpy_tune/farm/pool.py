@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import secrets
 import socket
 import threading
 import time
@@ -80,6 +81,7 @@ class LeasePool:
         self._tracker, self._key, self._secret = tracker, key, secret
         self._priority, self._wait_s = priority, wait_s
         self._holder = f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
+        self._tuner = secrets.token_hex(8)
         lock = threading.Lock()
         self._changed, self._demand = threading.Condition(lock), threading.Condition(lock)
         self._free: list[Lease] = []
@@ -179,7 +181,7 @@ class LeasePool:
             thread.join(5.0)
 
     def _is_wanted(self, lease: Lease, *, idle: bool) -> bool:
-        return lease.is_wanted(self._priority, asking=self._asking, idle=idle)
+        return lease.is_wanted(self._priority, self._tuner, idle=idle)
 
     def _pick(self, avoid: Collection[str], waited_s: float) -> Lease | None:
         for lease in reversed(self._free):
@@ -249,7 +251,9 @@ class LeasePool:
             if self._key not in summary.keys:
                 return None
             self._asking = True
-            return self._link.request(self._key, self._priority, self._give_back_leaving)
+            return self._link.request(
+                self._key, self._priority, self._tuner, self._give_back_leaving
+            )
         except FarmError as error:
             if self._link is not None:
                 self._link.close()

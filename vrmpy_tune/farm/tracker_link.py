@@ -72,14 +72,14 @@ class Summary:
     free, pending:
         Free servers and waiting requests by key.
     waiting:
-        Key and priority of each waiting request that is a tuner's of ours.
+        Key, priority and tuner of each waiting request that is a tuner's of ours.
     """
 
     servers: tuple[tuple[str, str, int], ...]
     hosts: tuple[tuple[str, str], ...]
     free: dict[str, int]
     pending: dict[str, int]
-    waiting: tuple[tuple[str, int], ...] = ()
+    waiting: tuple[tuple[str, int, str], ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -142,14 +142,20 @@ class TrackerLink(ClosedOnExit):
             tuple(sorted(hosts)),
             {key: int(queue["free"]) for key, queue in queues.items()},
             {key: int(queue["pending"]) for key, queue in queues.items()},
-            tuple((str(c["wants"]), int(c["priority"])) for c in told if c["key"] == _CLIENT),
+            tuple(
+                (str(one["wants"]), int(one["priority"]), str(one["tuner"]))
+                for one in told
+                if one["key"] == _CLIENT
+            ),
         )
 
     def announce(self, agent: str, key: str, timeout_s: float = CONNECT_S) -> None:
         """Have the tracker list a host for as long as this connection lasts; raises LinkError."""
         self._tell({"key": _AGENT, "addr": [agent, 0], "serves": key}, timeout_s)
 
-    def request(self, key: str, priority: int, queued: Callable[[], None] = lambda: None) -> Offer:
+    def request(
+        self, key: str, priority: int, tuner: str = "", queued: Callable[[], None] = lambda: None
+    ) -> Offer:
         """Wait for a free server under ``key``, as long as it takes.
 
         The tracker serves higher priorities first, and equal ones in order.  :meth:`close` from
@@ -157,8 +163,8 @@ class TrackerLink(ClosedOnExit):
 
         Parameters
         ----------
-        key, priority:
-            What is wanted, and how urgently: higher is more.
+        key, priority, tuner:
+            What is wanted, how urgently (higher is more), and by whom.
         queued:
             Called when the request has been sent.
 
@@ -168,7 +174,7 @@ class TrackerLink(ClosedOnExit):
             If the tracker gives no sign of life.
         """
         # The tracker itself tells nobody the priorities of those who wait.
-        self._tell({"key": _CLIENT, "wants": key, "priority": priority})
+        self._tell({"key": _CLIENT, "wants": key, "priority": priority, "tuner": tuner})
         self._say([_REQUEST, key, "", priority])
         queued()
         agent, port, match_key = self._hear(_FOR_EVER)[1]
