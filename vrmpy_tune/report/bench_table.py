@@ -83,13 +83,13 @@ def print_bench(document: dict[str, Any], *, every_peer: bool = False) -> None:
     for reason in _reasons(document["rows"]):
         console.print(reason, markup=False, highlight=False, soft_wrap=True)
     for entry in document["summary"]:
-        for line in summary_lines(entry):
+        for line in summary_lines(entry, document["metric"]):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if "random" in document:
         console.print(random_line(document["random"]), markup=False, highlight=False)
 
 
-def summary_lines(entry: dict[str, Any]) -> list[str]:
+def summary_lines(entry: dict[str, Any], metric: str) -> list[str]:
     """Return an entry of the summary in words; none if nothing of it was measured."""
     if not entry["measured"]:
         return []
@@ -99,7 +99,7 @@ def summary_lines(entry: dict[str, Any]) -> list[str]:
         lines[0] += f", {entry['network_packets']:,} packets in all"
     for field, words in _RATIOS.items():
         ratio = entry[field]
-        if ratio["rows"]:
+        if ratio["rows"] and (field != "balance" or metric == QEMU_CRITICAL):
             lines.append(
                 f"  {ratio['geometric_mean']:.3f} {words} (geometric mean of {ratio['rows']}); "
                 f"least {ratio['least']:.3f}, {ratio['least_layer']}"
