@@ -66,7 +66,10 @@ def _registers(values: Values, *, loop: bool) -> list[Edge]:
             found += _chain(web.events, around=False)
             if loop:  # one iteration's value must be used up before the next one's is made
                 first = web.events[0][0]
-                found += [Edge(event[0], first, 0, 1) for event in web.events]
+                found += [
+                    Edge(index, first, int(writes and index != first), 1)
+                    for index, _, writes in web.events
+                ]
     for events in chains.values():
         found += _chain(sorted(events), around=loop)
     return found
@@ -107,20 +110,20 @@ def _memory(instructions: list[Instruction], *, loop: bool) -> list[Edge]:
         for later, other, elsewhere in accesses[at + 1 :]:
             if not (one.is_store or other.is_store):
                 continue
-            if _other_buffer(instructions[index], instructions[later]):
+            if other_buffer(instructions[index], instructions[later]):
                 continue
             if not _apart(one, address, other, elsewhere):
                 # A load and a store in one packet: the load comes first.
                 found.append(Edge(index, later, int(one.is_store)))
-        for earlier, other, _ in accesses[: at + 1] if loop else ():
+        for earlier, other, _ in accesses if loop else ():
             if not (one.is_store or other.is_store) or one.is_spill != other.is_spill:
                 continue
-            if not _other_buffer(instructions[index], instructions[earlier]):
+            if not other_buffer(instructions[index], instructions[earlier]):
                 found.append(Edge(index, earlier, int(one.is_store), 1))
     return found
 
 
-def _other_buffer(one: Instruction, other: Instruction) -> bool:
+def other_buffer(one: Instruction, other: Instruction) -> bool:
     """Whether two accesses certainly go to different buffers."""
     known = bool(one.origins) and bool(other.origins) and UNKNOWN not in one.origins | other.origins
     return known and not one.origins & other.origins

@@ -94,7 +94,7 @@ class Function:
         UnknownAssemblyError
             If a branch leads nowhere known.
         """
-        labels = {block.label: index for index, block in enumerate(self.blocks)}
+        labels = {block.label: index for index, block in enumerate(self.blocks) if block.label}
         setups = {one.loop[:2] for block in self.blocks for one in block.instructions if one.loop}
         follow: list[list[int]] = []
         starts: dict[tuple[int, int], int] = {}
@@ -104,7 +104,7 @@ class Function:
             if last is not None and not last.is_call and not last.is_return:
                 if last.target not in labels:
                     raise UnknownAssemblyError(f"where {last.text} leads to in {self.name}")
-                found.append(labels[last.target])
+                found.append(labels[last.target or ""])
             for loop in block.ends:
                 start = index
                 while start >= 0 and (loop, self.blocks[start].label) not in setups:

@@ -29,6 +29,7 @@ _LOOP: Final = re.compile(r"loop([01])\((?:##)?([^#,]\S*?),\s*(?:#(\d+)|(r\d+))\
 _ADD: Final = re.compile(r"r\d+ = add\((r\d+),#+(-?\d+)\)")
 _LOW: Final = re.compile(r"(?:.*= )?v(?:align|lalign|asr|shuff|deal|lut\w*)\(.*,r\d+\)")
 _LABEL: Final = re.compile(r"\.L\w+")
+_RETURN: Final = re.compile(r"jumpr(?::n?t)? r31")
 _TAIL_CALL: Final = re.compile(r"jump [A-Za-z_]\w*")
 _PARTIAL: Final = re.compile(r"\S+\.[hl] = #|\S+ = v?insert\(|\S+ = \w+\([^()]*\w+\(")
 """Forms whose result keeps a part of what its register held, or must be one of its sources."""
@@ -139,7 +140,8 @@ class Instruction:
     @property
     def is_return(self) -> bool:
         """Whether the function ends here."""
-        leaves = "dealloc_return" in self.text or self.text.startswith("jumpr r31")
+        body = _CONDITION.sub("", self.text, count=1)
+        leaves = "dealloc_return" in body or _RETURN.fullmatch(body) is not None
         return leaves or _TAIL_CALL.match(self.text) is not None
 
     @property
@@ -264,7 +266,8 @@ def _operands(text: str) -> tuple[Operand, ...]:
     body = condition.end() if condition else 0
     assign = _ASSIGN.search(text, body)
     memory = _MEMORY.search(text)
-    updates = memory is not None and "++" in memory[2]
+    # The base of a post-increment, and the register that is set to an absolute address.
+    updates = memory is not None and ("++" in memory[2] or "=" in memory[2])
     partial = _PARTIAL.match(text, body) is not None
     operands = []
     for found in _REGISTER.finditer(text):

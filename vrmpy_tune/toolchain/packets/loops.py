@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vrmpy_tune.toolchain.packets.dependence import edges
+from vrmpy_tune.toolchain.packets.dependence import edges, other_buffer
 from vrmpy_tune.toolchain.packets.registers import Allocation, rename
 from vrmpy_tune.toolchain.packets.resources import MAX_WORDS, Unit, joins, least_packets
 from vrmpy_tune.toolchain.packets.values import Values
@@ -341,7 +341,10 @@ def _allocate(
 
 
 def _flatten(timed: list[tuple[int, Instruction]]) -> list[Instruction] | None:
-    """Return instructions in sequential order; in one packet, readers come before writers."""
+    """Return instructions in sequential order; in one packet, readers come before writers.
+
+    That holds for registers and for memory, which a packet's load reads before its store writes.
+    """
     result: list[Instruction] = []
     for time in sorted({time for time, _ in timed}):
         packet = [one for at, one in timed if at == time]
@@ -349,10 +352,20 @@ def _flatten(timed: list[tuple[int, Instruction]]) -> list[Instruction] | None:
             free = [
                 one
                 for one in packet
-                if not any(other.reads & one.writes for other in packet if other is not one)
+                if not any(_goes_first(other, one) for other in packet if other is not one)
             ]
             if not free:
                 return None
             result.append(free[0])
             packet.remove(free[0])
     return result
+
+
+def _goes_first(reader: Instruction, writer: Instruction) -> bool:
+    """Whether one instruction reads what another one of its packet may write."""
+    if reader.reads & writer.writes:
+        return True
+    load, store = reader.access, writer.access
+    if load is None or store is None or load.is_store or not store.is_store:
+        return False
+    return load.is_spill == store.is_spill and not other_buffer(reader, writer)

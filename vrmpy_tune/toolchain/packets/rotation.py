@@ -73,6 +73,8 @@ def with_count(block: Block, setup: Setup, count: int, label: str | None = None)
     block.instructions[setup.position : setup.position + 1] = [
         Instruction(f"{setup.register} = ##{count}"),
         Instruction(f"loop{loop}({label},{setup.register})"),
+        # Others may read the register.
+        Instruction(f"{setup.register} = ##{setup.count}"),
     ]
 
 

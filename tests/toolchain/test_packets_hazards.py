@@ -1,0 +1,46 @@
+"""Hazards that scheduling packets must respect."""
+
+from __future__ import annotations
+
+import pytest
+
+from vrmpy_tune.toolchain.packets.dependence import edges
+from vrmpy_tune.toolchain.packets.function import Block, Function, UnknownAssemblyError
+from vrmpy_tune.toolchain.packets.instruction import Instruction
+from vrmpy_tune.toolchain.packets.rotation import loop_setup, with_count
+from vrmpy_tune.toolchain.packets.values import Values
+
+
+def _block(label: str | None, *texts: str) -> Block:
+    return Block(label, [], [Instruction(text) for text in texts])
+
+
+def test_a_conditional_return_does_not_lead_to_a_block_without_a_label() -> None:
+    blocks = [_block(None, "if (p0) jumpr:nt r31"), _block(None, "r0 = #1"), _block(None)]
+    assert Function("f", blocks).flow().follow[0] == [1]
+
+
+def test_a_jump_to_an_unknown_place_is_refused() -> None:
+    with pytest.raises(UnknownAssemblyError):
+        Function("f", [_block(None, "jumpr r0"), _block(None, "r0 = #1")]).flow()
+
+
+def test_an_absolute_address_is_written_to_its_register() -> None:
+    one = Instruction("r1 = memw(r2=##table)")
+    assert {"r1", "r2"} <= one.writes
+
+
+def test_a_count_register_keeps_its_value_for_others() -> None:
+    block = _block(None, "r5 = ##4096", "loop0(.LBB0_1,r5)", "r6 = r5")
+    setup = loop_setup(block, 0, ".LBB0_1")
+    assert setup is not None
+    with_count(block, setup, 4094)
+    texts = [one.text for one in block.instructions]
+    assert texts[1:4] == ["r5 = ##4094", "loop0(.LBB0_1,r5)", "r5 = ##4096"]
+
+
+def test_a_store_comes_before_a_later_iteration_s_load_that_follows_it_in_the_text() -> None:
+    body = ["memw(r0+#0) = r2", "r3 = memw(r0+#4)", "r2 = add(r3,#1)", "r0 = add(r0,#-4)"]
+    values = Values([Instruction(text) for text in body], frozenset({"r0", "r2"}))
+    found = {(one.earlier, one.later, one.distance): one.delay for one in edges(values, loop=True)}
+    assert found[0, 1, 1] == 1
