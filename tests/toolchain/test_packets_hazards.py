@@ -44,3 +44,19 @@ def test_a_store_comes_before_a_later_iteration_s_load_that_follows_it_in_the_te
     values = Values([Instruction(text) for text in body], frozenset({"r0", "r2"}))
     found = {(one.earlier, one.later, one.distance): one.delay for one in edges(values, loop=True)}
     assert found[0, 1, 1] == 1
+
+
+def test_a_half_of_a_pair_is_not_written_before_its_old_value_was_read() -> None:
+    block = [
+        Instruction(text)
+        for text in (
+            "r1:0 = memd(r5+#0)",
+            "r2 = add(r0,#1)",
+            "r0 = add(r3,#4)",
+            "memd(r6+#0) = r1:0",
+        )
+    ]
+    values = Values(block, frozenset({"r2"}))
+    (group,) = (group for group in values.groups if group.is_pair)
+    assert not group.is_fixed
+    assert any((edge.earlier, edge.later) == (1, 2) for edge in edges(values, loop=False))

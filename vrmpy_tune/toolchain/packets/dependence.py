@@ -59,16 +59,19 @@ def _registers(values: Values, *, loop: bool) -> list[Edge]:
     found: list[Edge] = []
     chains: dict[str, list[Event]] = {}
     for group in values.groups:
+        # Webs of one group that LLVM kept in one register will share one again.
+        own: dict[str, list[Event]] = {}
         for web in group.webs:
-            if group.is_fixed:
-                chains.setdefault(web.atom, []).extend(web.events)
-                continue
-            found += _chain(web.events, around=False)
+            kept = chains if group.is_fixed else own
+            kept.setdefault(web.atom, []).extend(web.events)
+        for events in own.values():
+            events.sort()
+            found += _chain(events, around=False)
             if loop:  # one iteration's value must be used up before the next one's is made
-                first = web.events[0][0]
+                first = events[0][0]
                 found += [
                     Edge(index, first, int(writes and index != first), 1)
-                    for index, _, writes in web.events
+                    for index, _, writes in events
                 ]
     for events in chains.values():
         found += _chain(sorted(events), around=loop)
