@@ -2,7 +2,7 @@
 
 Slots and pipes are those of *Hexagon V66 HVX Programmer's Reference Manual*, "Instruction packets",
 and of *Hexagon V66 Programmer's Reference Manual*, "Packet constraints"; the table was checked with
-LLVM's assembler (``tests/toolchain/packets``).  What the table does not know goes alone.
+LLVM's assembler (``tests/toolchain/test_packet_resources.py``).  What it does not know goes alone.
 """
 
 from __future__ import annotations
