@@ -18,6 +18,7 @@ from vrmpy_tune.compiler.naive import naive_inputs, naive_module, naive_output
 from vrmpy_tune.measurement import Measurement
 from vrmpy_tune.records.record import canonical_trace
 from vrmpy_tune.replay import replay, trace_json
+from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
 from vrmpy_tune.tune.cost_model import FEATURES
 from vrmpy_tune.tune.run import tune
 from vrmpy_tune.verification import Verifier
@@ -83,7 +84,7 @@ def test_features_have_one_length_and_end_in_the_estimate(text: str) -> None:
         assert space is not None
         features = space.features(workload, schedule.trace)
         assert len(features) <= FEATURES
-        assert len(features) == 14
+        assert len(features) == 11 + len(CODE_GENERATORS)
         estimate = space.estimate(workload, schedule.trace)
         assert features[-1] == pytest.approx(estimate / workload.packet_bound)
 
