@@ -7,18 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.device.protocol import DeviceInfo, RunResult
 from vrmpy_tune.errors import DeviceError
 from vrmpy_tune.measurement import METRICS, Counts, Outcome
 from vrmpy_tune.target import TARGETS
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from vrmpy_tune.device.protocol import Job, Limits
     from vrmpy_tune.target import HexagonTarget
 
@@ -84,7 +83,7 @@ def parse_faults(text: str) -> dict[int, Fault]:
         ) from None
 
 
-class FakeDevice:
+class FakeDevice(ClosedOnExit):
     """Runs no code; deterministic, and safe to use from several threads.
 
     Parameters
@@ -170,17 +169,6 @@ class FakeDevice:
     def close(self) -> None:
         """Release the device and wake the runs that hang."""
         self._closed.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _require_open(self) -> None:
         if self._closed.is_set():

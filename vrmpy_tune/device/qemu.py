@@ -6,8 +6,9 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.device.protocol import DeviceInfo, RunResult
 from vrmpy_tune.device.simulator import find_simulator, plugin_loads
 from vrmpy_tune.device.wire import STATUS_RUNTIME_FAILURE, Call, decode_result, encode_job
@@ -24,7 +25,6 @@ from vrmpy_tune.toolchain.versions import toolchain_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     import numpy as np
 
@@ -48,7 +48,7 @@ _PAGE: Final = 1 << 16
 """QEMU's page size for Hexagon."""
 
 
-class QemuDevice:
+class QemuDevice(ClosedOnExit):
     """Runs each job in a process of its own, so that nothing a kernel does outlives it.
 
     Parameters
@@ -134,17 +134,6 @@ class QemuDevice:
     def close(self) -> None:
         """Release the device; nothing runs between jobs."""
         self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _require_open(self) -> None:
         if self._closed:

@@ -6,22 +6,20 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.errors import RecordFormatError
 from vrmpy_tune.records.jsonlines import LineProblem, read_json_lines
 from vrmpy_tune.records.record import Identity, Record
 from vrmpy_tune.records.record_ids import check_id, only_one
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from vrmpy_tune.records.imported import ImportedTrace
     from vrmpy_tune.records.outcomes import Failure, FinishedRun
 
 _LOG: Final = logging.getLogger(__name__)
 
 
-class JsonLinesStore:
+class JsonLinesStore(ClosedOnExit):
     """A :class:`vrmpy_tune.records.store.RecordReader` of JSON Lines files, see there.
 
     Parameters
@@ -129,17 +127,6 @@ class JsonLinesStore:
 
     def close(self) -> None:
         """Do nothing: everything is in memory."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _files(path: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from vrmpy_tune.target import VECTOR_BYTES
 from vrmpy_tune.toolchain.packets.resources import Unit, unit_of
 
 ARGUMENTS: Final = tuple(f"r{number}" for number in range(6))
@@ -34,8 +35,6 @@ _TAIL_CALL: Final = re.compile(r"jump [A-Za-z_]\w*")
 _PARTIAL: Final = re.compile(r"\S+\.[hl] = #|\S+ = v?insert\(|\S+ = \w+\([^()]*\w+\(")
 """Forms whose result keeps a part of what its register held, or must be one of its sources."""
 _SIZES: Final = {"b": 1, "ub": 1, "h": 2, "uh": 2, "w": 4, "d": 8}
-
-VECTOR: Final = 128
 
 
 @dataclass(frozen=True)
@@ -207,20 +206,18 @@ class Instruction:
         found = _MEMORY.search(self.text)
         if not found:
             if "frame" in self.text or "dcfetch" in self.text:
-                return Access(True, None, 0, None, VECTOR, is_spill=False)
+                return Access(True, None, 0, None, VECTOR_BYTES, is_spill=False)
             return None
         name, inside = found.groups()
         assign = _ASSIGN.search(self.text)
         is_store = assign is not None and found.start() < assign.start()
         is_vector = name.startswith("v")
-        size = VECTOR if is_vector else _SIZES[name[3:]]
-        if name == "vmemu":
-            size = VECTOR
+        size = VECTOR_BYTES if is_vector else _SIZES[name[3:]]
         address = _ADDRESS.fullmatch(inside.strip())
         if not address:
             return Access(is_store, None, 0, None, size, self.is_spill)
         base, form, number = address.groups()
-        value = int(number or 0) * (VECTOR if is_vector else 1)
+        value = int(number or 0) * (VECTOR_BYTES if is_vector else 1)
         if form == "++":
             return Access(is_store, base, 0, value, size, self.is_spill)
         return Access(is_store, base, value, 0, size, self.is_spill)

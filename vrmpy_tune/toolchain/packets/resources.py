@@ -20,7 +20,7 @@ _ANY_PIPE: Final = (_M1, _M0, _S, _X)
 _ANY_SLOT: Final = (1, 2, 4, 8)
 
 
-@dataclass(frozen=True, eq=True)
+@dataclass(frozen=True)
 class Unit:
     """What one instruction takes.
 
