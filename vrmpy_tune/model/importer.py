@@ -15,6 +15,7 @@ from tvm import ir, relax
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.kernels import bind
 
 if TYPE_CHECKING:
     import onnx
@@ -33,7 +34,7 @@ class _NamedImporter(ONNXGraphImporter):  # type: ignore[misc]
             found = super()._convert_operator(op_name, inputs, attrs, opset)
         if not isinstance(found, relax.Call):
             return found
-        return self.bb.emit(found, name_hint=attrs["tvm_custom"]["name"] or op_name)
+        return bind(self.bb, attrs["tvm_custom"]["name"] or op_name, found)
 
 
 def to_relax(model: onnx.ModelProto, opset: int) -> tvm.IRModule:

@@ -84,7 +84,15 @@ def emit_kernel(
             arguments.append(_viewed(builder, operand, specification.shape))
     function = builder.add_func(_function(workload), workload.operator)
     output = relax.TensorType(workload.output.shape, workload.output.numpy_type)
-    return builder.emit(relax.call_tir(function, arguments, output), name_hint=name)
+    return bind(builder, name, relax.call_tir(function, arguments, output))
+
+
+def bind(builder: relax.BlockBuilder, name: str, value: Any) -> Any:
+    """Bind a value to a variable of just that name, which the builder would change."""
+    normal = builder.normalize(value)
+    variable = relax.DataflowVar(name, normal.ty)
+    builder.emit_normalized(relax.VarBinding(variable, normal))
+    return variable
 
 
 def kernel_of(binding: Any, module: tvm.IRModule) -> Kernel | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def import_model(path: Path) -> tvm.IRModule:
+def import_onnx(path: Path) -> tvm.IRModule:
     """Return the integer module of a quantized ONNX file.
 
     Its function ``main`` calls workloads on 8-bit tensors, and carries the network's
