@@ -14,8 +14,8 @@ from typing import Any, Final
 INTERFACE_ATTRIBUTE: Final = "vrmpy.interface"
 """Attribute of the function ``main`` that holds the text."""
 
-LAYOUTS_BY_RANK: Final = {2: "nc", 4: "nchw"}
-"""Layout of a tensor of the ONNX model."""
+IMAGE_RANK: Final = 4
+"""Dimensions of an image; tensors of other ranks keep their order."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Port:
     name, shape, dtype:
         Those of the ONNX model.
     layout:
-        ``"nchw"`` for images, which are ``nhwc`` on the device; ``"nc"`` for rows; ``"any"`` for
-        other ranks.  All but images have the same order of elements on both sides.
+        ``"nchw"`` for images, which are ``nhwc`` on the device; ``"nc"`` for tensors of all other
+        ranks, which have the same order of elements on both sides.
     scale, zero_point:
         ``value = (element - zero_point) * scale``, of the unsigned elements on the device.
     """
@@ -61,7 +61,7 @@ class Interface:
 
 def port(name: str, shape: tuple[int, ...], dtype: str, scale: float, zero_point: int) -> Port:
     """Return the port of a tensor of the ONNX model, its layout told by its rank."""
-    return Port(name, shape, dtype, LAYOUTS_BY_RANK.get(len(shape), "any"), scale, zero_point)
+    return Port(name, shape, dtype, "nchw" if len(shape) == IMAGE_RANK else "nc", scale, zero_point)
 
 
 def _ports(entries: list[dict[str, Any]]) -> tuple[Port, ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def import_onnx(path: Path) -> tvm.IRModule:
+def import_onnx(path: Path, *, fuse: bool = True) -> tvm.IRModule:
     """Return the integer module of a quantized ONNX file.
 
     Its function ``main`` calls workloads on 8-bit tensors, and carries the network's
@@ -27,6 +27,8 @@ def import_onnx(path: Path) -> tvm.IRModule:
     constants = {one.name for one in model.graph.initializer}
     inputs = [one.name for one in model.graph.input if one.name not in constants]
     outputs = [one.name for one in model.graph.output]
-    passes = [IntegerKernels(inputs, outputs), fold_zero_points, fuse_residuals]
+    passes = [IntegerKernels(inputs, outputs), fold_zero_points]
+    if fuse:
+        passes.append(fuse_residuals)
     module: tvm.IRModule = tvm.transform.Sequential(passes)(to_relax(model, opset))
     return module

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 INPUT: Final = "image"
 
+BRANCH_END: Final = "expand"
+BRANCH_DEVIATION: Final = 0.5
+"""Deviation of what the last convolution of a branch adds.  At 1 a random network of this depth is
+chaotic: a difference in one last place anywhere grows to half the range of the outputs."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -92,7 +97,7 @@ def _write(writer: Writer, architecture: Architecture) -> None:
 
 
 def _drawn(architecture: Architecture, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return random weights by name."""
+    """Return random weights by name, and the classifier's bias."""
     shapes: dict[str, tuple[int, ...]] = {"stem": (architecture.stem, 3, 7, 7)}
     channels = architecture.stem
     for stage, block, _ in _blocks(architecture):
@@ -105,19 +110,24 @@ def _drawn(architecture: Architecture, generator: np.random.Generator) -> dict[s
             shapes[f"{name}.shortcut"] = (EXPANSION * inner, channels, 1, 1)
         channels = EXPANSION * inner
     shapes["classifier"] = (architecture.classes, channels)
-    return {
+    drawn = {
         f"{name}.weight": generator.standard_normal(shape, np.float32)
+        / np.float32(np.sqrt(np.prod(shape[1:])))
         for name, shape in shapes.items()
     }
+    return drawn | {"classifier.bias": np.zeros(architecture.classes, np.float32)}
 
 
 def _normalized(
     architecture: Architecture, weights: Mapping[str, np.ndarray], pictures: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return weights and biases with which every layer's outputs have mean 0 and deviation 1."""
+    """Return weights and biases with which convolutions' outputs have mean 0 and deviation 1.
+
+    The ends of residual branches deviate less, by :data:`BRANCH_DEVIATION`.
+    """
     import onnxruntime
 
-    writer = Normalizing(weights)
+    writer = Normalizing(weights, {BRANCH_END: BRANCH_DEVIATION})
     _write(writer, architecture)
     made = writer.model((INPUT, pictures.shape), writer.statistics)
     session = onnxruntime.InferenceSession(
@@ -125,9 +135,11 @@ def _normalized(
     )
     values = session.run(list(writer.statistics), {INPUT: pictures})
     found = dict(zip(writer.statistics, values, strict=True))
-    parameters = {}
+    parameters = dict(weights)
     for key, weight in weights.items():
-        name = key.removesuffix(".weight")
+        name, _, kind = key.rpartition(".")
+        if kind != "weight" or f"{name}.mean.output" not in found:
+            continue
         mean, deviation = (np.ravel(found[f"{name}.{one}.output"]) for one in ("mean", "deviation"))
         around = (-1, *[1] * (weight.ndim - 1))
         parameters[key] = weight / deviation.reshape(around)

@@ -100,15 +100,25 @@ class Writer:
 
 
 class Normalizing(Writer):
-    """Writes every layer without bias, its outputs normalized over the batch it is run on.
+    """Writes convolutions without bias, their outputs normalized over the batch it is run on.
 
     What was subtracted and divided by are outputs: run on pictures, they tell weights and biases
     with which a random network keeps its values in range and its inputs apart, as batch
     normalization does for a trained one.
+
+    Parameters
+    ----------
+    parameters:
+        Weights by name.
+    deviations:
+        Deviations other than 1, by the last part of a layer's name.
     """
 
-    def __init__(self, parameters: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, parameters: Mapping[str, np.ndarray], deviations: Mapping[str, float]
+    ) -> None:
         super().__init__(parameters)
+        self._deviations = deviations
         self.statistics: dict[str, tuple[int, ...]] = {}
         """Shapes of the outputs: ``<layer>.mean`` and ``<layer>.deviation``."""
 
@@ -120,24 +130,21 @@ class Normalizing(Writer):
             "Conv", f"{name}.plain", [source, weight], kernel_shape=[kernel] * 2,
             strides=[stride] * 2, pads=[(kernel - 1) // 2] * 4, group=groups,
         )  # fmt: skip
-        return self._normalized(name, found, [0, 2, 3])
+        return self._normalized(name, found)
 
-    def dense(self, name: str, source: str) -> str:  # noqa: D102
-        weight = self.constant(f"{name}.weight")
-        found = self.node("Gemm", f"{name}.plain", [source, weight], transB=1)
-        return self._normalized(name, found, [0])
-
-    def _normalized(self, name: str, value: str, axes: list[int]) -> str:
-        channels = self.parameters[f"{name}.weight"].shape[0]
-        shape = tuple(1 if axis in axes else channels for axis in range(max(axes) + 1 or 2))
-        shape = (1, channels, 1, 1) if len(axes) == 3 else (1, channels)
+    def _normalized(self, name: str, value: str) -> str:
+        shape = (1, self.parameters[f"{name}.weight"].shape[0], 1, 1)
+        axes = [0, 2, 3]
         mean = self.node("ReduceMean", f"{name}.mean", [value], axes=axes, keepdims=1)
         centred = self.node("Sub", f"{name}.centred", [value, mean])
         squares = self.node("Mul", f"{name}.squares", [centred, centred])
         variance = self.node("ReduceMean", f"{name}.variance", [squares], axes=axes, keepdims=1)
         least = self.constant("least_variance", np.asarray(LEAST_VARIANCE))
         above = self.node("Add", f"{name}.above", [variance, least])
-        deviation = self.node("Sqrt", f"{name}.deviation", [above])
+        wanted = self._deviations.get(name.rpartition(".")[2], 1.0)
+        divisor = self.constant(f"{name}.wanted", np.asarray(wanted))
+        root = self.node("Sqrt", f"{name}.root", [above])
+        deviation = self.node("Div", f"{name}.deviation", [root, divisor])
         self.statistics |= {mean: shape, deviation: shape}
         return self.node("Div", name, [centred, deviation])
 
