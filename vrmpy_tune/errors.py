@@ -106,3 +106,9 @@ class NoValidCandidateError(VrmpyTuneError):
 
 class FarmError(DeviceError):
     """A farm cannot be reached, is not trusted, or does not have what was asked of it."""
+
+
+class ModelError(VrmpyTuneError):
+    """A model cannot be read, or holds what is not supported."""
+
+    exit_code = 13
