@@ -109,6 +109,6 @@ class FarmError(DeviceError):
 
 
 class ModelError(VrmpyTuneError):
-    """A model cannot be read, or holds what is not supported."""
+    """A model file cannot be read, is not quantized, or asks for what import does not support."""
 
     exit_code = 13

@@ -11,6 +11,7 @@ from vrmpy_tune.quantize import LIMITS, add_parameters, fixed_point
 from vrmpy_tune.suites.quantized import classifier, convolution, global_average, max_pool
 from vrmpy_tune.suites.resnet50 import EXPANSION, STAGES
 from vrmpy_tune.workload import Contraction, Workload, parse_workload
+from vrmpy_tune.workload.pooling import GlobalAvgPool2d
 from vrmpy_tune.workload.contraction import ADD_FIELDS
 
 ZERO_POINT = 7
@@ -40,7 +41,9 @@ class Builder:
         constants = self._constants(workload, arrays)
         layer = Layer(name, workload, inputs, constants, name)
         operands = [
-            constants[operand.name] if tensor is None else self.values[tensor].reshape(operand.shape)
+            constants[operand.name]
+            if tensor is None
+            else self.values[tensor].reshape(operand.shape)
             for operand, tensor in layer.operands()
         ]
         self.values[name] = workload.reference(*operands)
@@ -54,6 +57,13 @@ class Builder:
     def _constants(self, workload: Workload, inputs: list[np.ndarray]) -> dict[str, np.ndarray]:
         if isinstance(workload, Contraction):
             return self._contraction(workload, inputs)
+        if isinstance(workload, GlobalAvgPool2d):
+            # Such that the average of the input's channels fills the output's range.
+            means = inputs[0].mean(axis=(1, 2)).astype(float) - ZERO_POINT
+            factor = min(200.0 / max(1.0, means.max()), 8.0) / (workload.h * workload.w)
+            multiplier, shift = fixed_point(np.asarray([min(factor, 0.9)]))
+            average = np.asarray([ZERO_POINT, shift, ZERO_POINT, 0, 255], np.int32)
+            return {"multiplier": multiplier, "average": average}
         drawn = workload.draw("random", self.random)
         return {
             operand.name: array
@@ -61,7 +71,9 @@ class Builder:
             if operand.constant
         }
 
-    def _contraction(self, workload: Contraction, inputs: list[np.ndarray]) -> dict[str, np.ndarray]:
+    def _contraction(
+        self, workload: Contraction, inputs: list[np.ndarray]
+    ) -> dict[str, np.ndarray]:
         low, high = LIMITS[workload.types[1]]
         weights = self.random.integers(low, high + 1, workload.weight_shape)
         weights = weights.astype({"u8": "uint8", "i8": "int8"}[workload.types[1]])
@@ -94,7 +106,15 @@ def port(name: str, tensor: str, array: np.ndarray) -> Port:
     """Return a float port, in the layout that the tensor has."""
     layout = "nhwc" if array.ndim == 4 else "nc"
     return Port(
-        name, array.shape, "float32", layout, 0.02, ZERO_POINT, tensor, array.shape, str(array.dtype)
+        name,
+        array.shape,
+        "float32",
+        layout,
+        0.02,
+        ZERO_POINT,
+        tensor,
+        array.shape,
+        str(array.dtype),
     )
 
 
@@ -103,9 +123,7 @@ def residual_network(size: int = 8, channels: int = 32, seed: int = 0) -> Networ
     builder = Builder((1, size, size, channels), seed=seed)
     pair = (channels, channels)
     first = builder.add(convolution(size, pair, 3, act="relu"), "input")
-    second = builder.add(
-        convolution(size, pair, act="relu", residual=True), first, "input"
-    )
+    second = builder.add(convolution(size, pair, act="relu", residual=True), first, "input")
     pooled = builder.add(max_pool(size, channels, 3, 2), second)
     average = builder.add(global_average(size // 2, channels), pooled)
     return builder.network(builder.add(classifier(channels, 10), average))

@@ -6,12 +6,15 @@ the model file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from vrmpy_tune.errors import UsageError
 from vrmpy_tune.model.network import PASSED
+
+SIGN_OFFSET: Final = 128
+"""Between a signed tensor of the model file and the unsigned one that the network has for it."""
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +28,7 @@ def quantized(port: Port, values: np.ndarray) -> np.ndarray:
     Channels that the model file does not have are zero points.
     """
     if port.dtype in PASSED:
-        integers = values
+        integers = _retyped(values, port.integer_dtype)
     else:
         limits = np.iinfo(port.integer_dtype)
         scaled = np.rint(values.astype(np.float32) / np.float32(port.scale)) + port.zero_point
@@ -46,9 +49,17 @@ def dequantized(port: Port, integers: np.ndarray) -> np.ndarray:
         integers = integers.reshape(n, height, width, channels).transpose(0, 3, 1, 2)
     integers = integers.reshape(port.shape)
     if port.dtype in PASSED:
-        return np.ascontiguousarray(integers)
+        return np.ascontiguousarray(_retyped(integers, port.dtype))
     shifted = integers.astype(np.int32) - port.zero_point
     return np.ascontiguousarray(shifted.astype(np.float32) * np.float32(port.scale))
+
+
+def _retyped(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Return 8-bit integers as another 8-bit type, in which they are SIGN_OFFSET apart."""
+    if str(values.dtype) == dtype:
+        return values
+    offset = SIGN_OFFSET if dtype == "uint8" else -SIGN_OFFSET
+    return (values.astype(np.int16) + offset).astype(dtype)
 
 
 def check_inputs(

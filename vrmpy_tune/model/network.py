@@ -27,9 +27,11 @@ WORKLOAD: Final = "vrmpy.workload"
 INTERFACE: Final = "vrmpy.interface"
 """Attributes of the integer module: of its functions, and of ``main``."""
 
-LAYOUTS: Final = ("nchw", "nhwc", "nc")
+LAYOUTS: Final = ("nchw", "nhwc", "nc", "any")
+"""Layouts of the user's tensors; all but ``nchw`` have their elements in the network's order."""
+
 PASSED: Final = ("uint8", "int8")
-"""User's types that are passed as they are; others are quantized on the host."""
+"""User's types that are not quantized on the host."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,17 @@ class Port:
     @staticmethod
     def of_json(data: dict[str, Any]) -> Port:
         """Read what :meth:`as_json` wrote; raises ``KeyError``, ``TypeError`` or ``ValueError``."""
-        shapes = {name: tuple(int(one) for one in data[name]) for name in _SHAPES}
-        texts = {name: str(data[name]) for name in ("name", "dtype", "layout", "tensor")}
         return Port(
-            **shapes,
-            **texts,
-            integer_dtype=str(data["integer_dtype"]),
+            name=str(data["name"]),
+            shape=tuple(int(extent) for extent in data["shape"]),
+            dtype=str(data["dtype"]),
+            layout=str(data["layout"]),
             scale=float(data["scale"]),
             zero_point=int(data["zero_point"]),
+            tensor=str(data["tensor"]),
+            integer_shape=tuple(int(extent) for extent in data["integer_shape"]),
+            integer_dtype=str(data["integer_dtype"]),
         )
-
-
-_SHAPES: Final = ("shape", "integer_shape")
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,14 +274,9 @@ class _Reader:
             raise ModelError(
                 f"{described['name']} has the layout '{layout}'; use one of {', '.join(LAYOUTS)}."
             )
-        return Port(
-            name=str(described["name"]),
-            shape=tuple(int(extent) for extent in described["shape"]),
-            dtype=str(described["dtype"]),
-            layout=layout,
-            scale=float(described["scale"]),
-            zero_point=int(described["zero_point"]),
-            tensor=self.tensors[variable],
-            integer_shape=tuple(int(extent) for extent in variable.ty.shape.values),
-            integer_dtype=str(variable.ty.dtype),
-        )
+        integer = {
+            "tensor": self.tensors[variable],
+            "integer_shape": variable.ty.shape.values,
+            "integer_dtype": variable.ty.dtype,
+        }
+        return Port.of_json({**described, **integer})

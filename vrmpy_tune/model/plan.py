@@ -68,7 +68,9 @@ class Plan:
 def lifetimes(network: Network) -> tuple[Lifetime, ...]:
     """Return the intermediate tensors: what layers make, but for the network's outputs."""
     outside = {port.tensor for port in network.outputs}
-    last = {tensor: number for number, layer in enumerate(network.layers) for tensor in layer.inputs}
+    last = {
+        tensor: number for number, layer in enumerate(network.layers) for tensor in layer.inputs
+    }
     return tuple(
         Lifetime(layer.output, tensor_bytes(layer), number, last.get(layer.output, number))
         for number, layer in enumerate(network.layers)

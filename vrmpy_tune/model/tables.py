@@ -162,8 +162,8 @@ class _Builder:
         for port in (*network.inputs, *network.outputs):
             if port.tensor in self.arguments:
                 raise ModelError(
-                    f"The model's '{port.name}' is the tensor {port.tensor}, which another input or "
-                    "output is already; remove one of them from the model."
+                    f"The model's '{port.name}' is the tensor {port.tensor}, which another input "
+                    "or output is already; remove one of them from the model."
                 )
             self.arguments[port.tensor] = 1 + len(self.arguments)
         steps = tuple(self._step(layer) for layer in network.layers)
