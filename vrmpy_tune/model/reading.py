@@ -35,7 +35,7 @@ class Step:
 
     def describe(self) -> str:
         """Return what messages call it."""
-        return f"the node '{self.name}' ({self.operator.removeprefix('nn.')})"
+        return f"the node '{self.name}' ({plain_name(self.operator)})"
 
 
 class Graph:
@@ -74,3 +74,8 @@ class Graph:
         variable = self.variable(value)
         bound = isinstance(variable, relax.Var) and variable in self._bound
         return self._bound[variable].value if bound else variable
+
+
+def plain_name(operator: str) -> str:
+    """Return what messages call an operator of Relax."""
+    return operator.removeprefix("nn.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tvm import ir, relax
 
@@ -18,24 +18,17 @@ if TYPE_CHECKING:
     from vrmpy_tune.model.scope import Quantized, Scope
 
 
-def moved(scope: Scope, step: Step, shape: tuple[int, ...]) -> Quantized | None:
-    """Write an operator that moves quantized elements.
+def moved(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Quantized:
+    """Write an operator of :data:`MOVES`.
 
     Parameters
     ----------
+    source:
+        Its input.
     shape:
         Shape of its result in the float graph.
-
-    Returns
-    -------
-    result:
-        ``None`` if it is not such an operator, or its input is not quantized.
     """
-    rule = _RULES.get(step.operator)
-    source = scope.move(step.arguments[0]) if rule else None
-    if rule is None or source is None:
-        return None
-    return replace(source, value=rule(scope, step, source, shape), shape=shape)
+    return replace(source, value=MOVES[step.operator](scope, step, source, shape), shape=shape)
 
 
 def _reshape(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Any:
@@ -75,9 +68,10 @@ def _view(scope: Scope, value: Any, shape: tuple[int, ...]) -> Any:
     return scope.builder.emit(relax.op.reshape(value, shape), name_hint="view")
 
 
-_RULES: dict[str, Callable[..., Any]] = {
+MOVES: Final[dict[str, Callable[..., Any]]] = {
     "reshape": _reshape,
     "squeeze": _reshape,
     "expand_dims": _reshape,
     "nn.max_pool2d": _max_pool,
 }
+"""Rules by operator.  All of them commute with quantization."""

@@ -81,7 +81,7 @@ def _write(writer: Writer) -> None:
 
 def _folded(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return weights and biases with the batch normalization behind each convolution in them."""
-    parameters = {}
+    parameters: dict[str, np.ndarray] = {}
     for key, weight in tensors.items():
         name, _, kind = key.rpartition(".")
         if kind != "weight" or weight.ndim == 1:
