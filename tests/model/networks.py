@@ -11,8 +11,8 @@ from vrmpy_tune.quantize import LIMITS, add_parameters, fixed_point
 from vrmpy_tune.suites.quantized import classifier, convolution, global_average, max_pool
 from vrmpy_tune.suites.resnet50 import EXPANSION, STAGES
 from vrmpy_tune.workload import Contraction, Workload, parse_workload
-from vrmpy_tune.workload.pooling import GlobalAvgPool2d
 from vrmpy_tune.workload.contraction import ADD_FIELDS
+from vrmpy_tune.workload.pooling import GlobalAvgPool2d
 
 ZERO_POINT = 7
 """Of outputs without an activation."""

@@ -20,6 +20,7 @@ from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.interface import INTERFACE_ATTRIBUTE, Interface, Port, port
 from vrmpy_tune.model.kernels import shape_of
 from vrmpy_tune.model.reading import Graph, Step, plain_name
+from vrmpy_tune.model.rules.concat import concat
 from vrmpy_tune.model.rules.contraction import contraction
 from vrmpy_tune.model.rules.elementwise import add, multiply, requantized
 from vrmpy_tune.model.rules.movement import MOVES, moved
@@ -147,7 +148,7 @@ class _Rewrite:
         """Return the float graph's results."""
         body = self._graph.main.body.body
         value = self._graph.resolved(body)
-        return list(value.fields) if isinstance(value, relax.Tuple) else [value]
+        return list(value.fields) if isinstance(value, relax.Tuple) else [body]
 
     def _result(self, value: Any) -> tuple[Quantized, str]:
         """Return a result as integers, and its type in the model."""
@@ -271,5 +272,6 @@ RULES: Final[dict[str, Callable[[Scope, Step, Target], Any]]] = {
     "multiply": multiply,
     "nn.avg_pool2d": average_pool,
     "mean": mean,
+    "concat": concat,
 }
 """Rules by operator, of those that contractions do not take."""

@@ -60,6 +60,10 @@ class Graph:
         found = self.resolved(value)
         return np.asarray(found.value.numpy()) if isinstance(found, ir.GenericConst) else None
 
+    def fields(self, value: Any) -> tuple[Any, ...]:
+        """Return the fields of a tuple."""
+        return tuple(self.resolved(value).fields)
+
     def variable(self, value: Any) -> Any:
         """Return the variable that a value was bound to first."""
         while isinstance(value, relax.Var) and value in self._bound:

@@ -64,22 +64,23 @@ class Rewriting:
     def dequantized(self, name: str, tensor: Sequence[str], axis: int = 0) -> str:
         """Write a DequantizeLinear of a tensor, its scale and its zero point."""
         scale = self.constant(tensor[1])
-        channels = scale is not None and scale.size > 1
-        attributes: dict[str, Any] = {"axis": axis} if channels else {}
-        inputs = [tensor[0], *(self._scalar(one) for one in tensor[1:] if one)]
+        channels = 1 if scale is None else scale.size
+        attributes: dict[str, Any] = {"axis": axis} if channels > 1 else {}
+        inputs = [tensor[0], *(self._shaped(one, channels) for one in tensor[1:] if one)]
         return self.emit("DequantizeLinear", self.fresh(name), inputs, **attributes)
 
     def quantized(self, name: str, value: str, parameters: Sequence[str], output: str) -> None:
         """Write a QuantizeLinear to a tensor of the old graph."""
-        inputs = [value, *(self._scalar(one) for one in parameters if one)]
+        inputs = [value, *(self._shaped(one, 1) for one in parameters if one)]
         self.emit("QuantizeLinear", self.fresh(name), inputs, output)
 
-    def _scalar(self, name: str) -> str:
-        """Return a parameter of shape ``[]`` if it is one of shape ``[1]``."""
+    def _shaped(self, name: str, channels: int) -> str:
+        """Return a parameter of shape ``[]``, or ``[channels]`` where there are several."""
         values = self.constant(name)
-        if values is None or values.shape != (1,):
+        shape = (channels,) if channels > 1 else ()
+        if values is None or values.shape == shape or values.size > channels:
             return name
-        return self.add_constant(name, values.reshape(()))
+        return self.add_constant(name, np.full(shape, values.reshape(-1)[0]))
 
 
 def normalize_operators(model: onnx.ModelProto) -> onnx.ModelProto:

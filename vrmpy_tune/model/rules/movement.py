@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from tvm import ir, relax
-
 from vrmpy_tune.model.kernels import shape_of
 from vrmpy_tune.model.rules.pooling import max_pool
 from vrmpy_tune.workload import Layout
@@ -36,7 +34,7 @@ def _reshape(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]
     value = source.value
     if len(source.shape) == 4:
         value = _image(scope, f"{step.name}_nchw", "nchw", value)
-    value = _view(scope, value, shape)
+    value = scope.view(value, shape)
     return _image(scope, f"{step.name}_nhwc", "nhwc", value) if len(shape) == 4 else value
 
 
@@ -54,18 +52,9 @@ def _image(scope: Scope, name: str, layout: str, value: Any) -> Any:
         channels, height, width = extents
         target = (batch, height, width, channels)
     if height * width == 1 or channels == 1:
-        return _view(scope, value, target)
+        return scope.view(value, target)
     workload = Layout(n=batch, h=height, w=width, c=channels, to=layout)
     return scope.emit(name, workload, [value])
-
-
-def _view(scope: Scope, value: Any, shape: tuple[int, ...]) -> Any:
-    before = scope.builder.lookup_binding(value)
-    if isinstance(before, relax.Call) and before.op == ir.Op.get("relax.reshape"):
-        value = before.args[0]
-    if shape_of(value) == shape:
-        return value
-    return scope.builder.emit(relax.op.reshape(value, shape), name_hint="view")
 
 
 MOVES: Final[dict[str, Callable[..., Any]]] = {

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 INPUT: Final = "image"
 SIZE: Final = 224
-CLASSES: Final = 1000
 
 MEAN: Final = np.asarray((0.485, 0.456, 0.406), np.float32)
 DEVIATION: Final = np.asarray((0.229, 0.224, 0.225), np.float32)
@@ -44,7 +43,7 @@ def mobilenet_v2_float(names: Sequence[str]) -> tuple[onnx.ModelProto, list[np.n
     with as_file(folder / WEIGHTS) as path:
         writer = Writer(_folded(read_tensors(path)))
     _write(writer)
-    made = writer.model((INPUT, (1, 3, SIZE, SIZE)), {"classifier.1.output": (1, CLASSES)})
+    made = writer.model((INPUT, (1, 3, SIZE, SIZE)), ["classifier.1.output"])
     return made, [normalized(one[None]) for one in batch(names, SIZE)]
 
 
