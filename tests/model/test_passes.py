@@ -44,16 +44,12 @@ def same_results(path: Path) -> tuple[Network, Network]:
 
 def block(writer: Writer, *, shortcut_last: bool) -> str:
     """Write a residual block with a shortcut, in either order."""
-    names = ["reduce", "expand", "shortcut"]
     value = writer.node("Relu", "stem.relu", [writer.conv("stem", INPUT, 3)])
-    made = {}
-    for name in names if shortcut_last else [names[2], *names[:2]]:
-        made[name] = writer.conv(
-            name, made.get("reduce.relu", value) if name == "expand" else value, 1
-        )
-        if name == "reduce":
-            made["reduce.relu"] = writer.node("Relu", "reduce.relu", [made[name]])
-    total = writer.node("Add", "add", [made["shortcut"], made["expand"]])
+    shortcut = "" if shortcut_last else writer.conv("shortcut", value, 1)
+    branch = writer.node("Relu", "reduce.relu", [writer.conv("reduce", value, 1)])
+    branch = writer.conv("expand", branch, 1)
+    shortcut = shortcut or writer.conv("shortcut", value, 1)
+    total = writer.node("Add", "add", [shortcut, branch])
     return writer.node("Relu", "relu", [total])
 
 

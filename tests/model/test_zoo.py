@@ -82,7 +82,7 @@ def test_every_layer_of_mobilenet_is_one_of_its_suite_but_for_bounds_and_the_ste
 def test_real_weights_know_what_pictures_show() -> None:
     import onnxruntime
 
-    model, _ = mobilenet_v2_float(())
+    model, _ = mobilenet_v2_float(PICTURES[:1])
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
