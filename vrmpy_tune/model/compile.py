@@ -1,4 +1,4 @@
-"""Compile a network with the records that apply, verify it, and say layer by layer what was used."""
+"""Compile a network with the records that apply, verify it, and say what each layer uses."""
 
 from __future__ import annotations
 

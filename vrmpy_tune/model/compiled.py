@@ -138,27 +138,32 @@ class CompiledModel:
     ) -> np.ndarray | dict[str, np.ndarray]:
         """Run the network and return its output, or its outputs by name if it has several.
 
-        The parameters and errors are those of :meth:`profile`.
+        Parameters
+        ----------
+        inputs, named:
+            The arrays by the inputs' names; a mapping for names that are no identifiers.
+        device:
+            A device, or the name of one.
+
+        The errors are those of :meth:`profile`.
         """
-        outputs = self.profile(inputs, device=device, **named).outputs
+        outputs = self.profile({**(inputs or {}), **named}, device=device).outputs
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def profile(
         self,
-        inputs: Mapping[str, np.ndarray] | None = None,
-        /,
+        inputs: Mapping[str, np.ndarray],
         *,
         device: Device | str = "qemu",
         verify: bool = False,
         source: str = "The inputs",
-        **named: np.ndarray,
     ) -> ModelRun:
         """Run the network and return its outputs with what each layer took.
 
         Parameters
         ----------
-        inputs, named:
-            The arrays by the inputs' names; a mapping for names that are no identifiers.
+        inputs:
+            The arrays by the inputs' names.
         device:
             A device, or the name of one.
         verify:
@@ -176,7 +181,7 @@ class CompiledModel:
             If the device cannot run it at all.
         """
         network = self._stored.network
-        arrays = check_inputs(network.inputs, {**(inputs or {}), **named}, source)
+        arrays = check_inputs(network.inputs, inputs, source)
         integers = tuple(map(quantized, network.inputs, arrays))
         with ExitStack() as opened:
             if isinstance(device, str):
