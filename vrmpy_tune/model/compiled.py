@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,8 @@ class CompiledModel:
     ----------
     directory:
         The artifact directory; every hash in it is checked.
+    keep:
+        What must live as long as the model does, such as a temporary directory.
 
     Raises
     ------
@@ -109,8 +112,9 @@ class CompiledModel:
     >>> logits = net.run(device="qemu", image=pixels)  # doctest: +SKIP
     """
 
-    def __init__(self, directory: Path | str) -> None:
+    def __init__(self, directory: Path | str, *, keep: object = None) -> None:
         self.directory = Path(directory)
+        self._keep = keep
         self._stored: StoredNetwork = read_network(self.directory)
 
     @property
@@ -198,3 +202,25 @@ class CompiledModel:
             for layer, (total, critical) in zip(network.layers, execution.layers, strict=True)
         )
         return ModelRun(outputs, execution.counts, layers, verify)
+
+
+def compile_model(path: Path, *, output: Path | None, **options: Any) -> CompiledModel:
+    """Compile an ONNX file.
+
+    Parameters
+    ----------
+    output:
+        The artifact directory; by default one that exists as long as the model that is returned.
+    options:
+        Those of :func:`vrmpy_tune.model.compile.compile_network`, which also lists the errors.
+    """
+    from vrmpy_tune.model.compile import compile_network
+    from vrmpy_tune.model.opening import open_model
+
+    network, source = open_model(path)
+    kept = None
+    if output is None:
+        kept = tempfile.TemporaryDirectory(prefix="vrmpy-tune-")
+        output = Path(kept.name)
+    compile_network(network, output=output, source=source, **options)
+    return CompiledModel(output, keep=kept)
