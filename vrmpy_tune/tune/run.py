@@ -216,7 +216,8 @@ def tune(
         texts = tuple(str(workload) for workload in workloads)
         if transfer and search != "random":
             _transfer(store, tasks, target, metric, texts)
-        events(RunStarted(texts, target.name, metric, seed, budget, command, time_s))
+        each = tuple(shares[workload] for workload in workloads) if shares else ()
+        events(RunStarted(texts, target.name, metric, seed, budget, command, time_s, each))
         for workload in workloads:
             own = tuple(task.space.name for task in tasks if task.workload is workload)
             events(TaskStarted(str(workload), own))
