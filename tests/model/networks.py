@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from vrmpy_tune.model.network import Layer, Network, Port
@@ -79,19 +77,20 @@ class Builder:
         weights = weights.astype({"u8": "uint8", "i8": "int8"}[workload.types[1]])
         constants = {"weights": weights}
         activations = inputs[0].reshape(workload.input_shape)
-        bare = replace(workload, out="i32", bias=0, requant="none", act="none", residual=0)
-        sums = bare.reference(activations, weights).astype(np.int64)
-        axes = tuple(axis for axis in range(sums.ndim) if axis != workload.channel_axis)
+        channels = weights.reshape(len(weights), -1).astype(float)
         if workload.bias:
-            constants["bias"] = np.rint(-sums.mean(axis=axes)).astype(np.int32)
-            sums = sums + constants["bias"]
+            middle = -float(activations.mean()) * channels.sum(axis=1)
+            constants["bias"] = np.rint(middle).astype(np.int32)
         if workload.requant == "none":
             return constants
-        spread = np.maximum(np.abs(sums).max(axis=axes).astype(float), 1)
+        # Sums are about normal, with this deviation.
+        spread = 2.5 * max(1.0, float(activations.std())) * np.sqrt((channels**2).sum(axis=1))
         if workload.requant == "tensor":
             spread = spread.max(keepdims=True)
         low, high = LIMITS[workload.out]
-        multiplier, shift = fixed_point(np.minimum(0.5 * (high - low) / spread, 0.9))
+        multiplier, shift = fixed_point(
+            np.minimum(0.5 * (high - low) / np.maximum(spread, 1.0), 0.9)
+        )
         bounds = (ZERO_POINT, high) if workload.act == "relu" else (low, high)
         constants["multiplier"] = multiplier
         constants["requantize"] = np.asarray([shift, ZERO_POINT, *bounds], np.int32)

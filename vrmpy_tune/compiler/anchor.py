@@ -175,7 +175,7 @@ def _unlike(workload: Workload, other: Workload) -> int:
     if not isinstance(workload, Contraction) or not isinstance(other, Contraction):
         return 0
     fields = ("bias", "requant", "act", "residual", "lzp", "rzp")
-    differing = sum(getattr(workload, name) != getattr(other, name) for name in fields)
+    differing = sum(bool(getattr(workload, one) != getattr(other, one)) for one in fields)
     if (workload.out == "i32") != (other.out == "i32"):
         differing += len(fields)
     return differing

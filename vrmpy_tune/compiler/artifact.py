@@ -148,7 +148,7 @@ def damage_told(path: Path) -> Iterator[None]:
     """Turn what reading fields of a damaged manifest raises into an ``ArtifactError``."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
             f"{path} is damaged ({type(error).__name__}: {error}); compile again."
         ) from error

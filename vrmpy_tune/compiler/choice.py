@@ -79,16 +79,35 @@ def choose(
     StoreError
         If a store cannot be read.
     """
-    metrics = METRICS if metric is None else (metric,)
-    found, space, schedule = applicable(workload, target, records, metrics, exact=exact)
-    if (space is None or schedule is None) and by_anchor:
-        taken = from_variant(workload, target, records, metrics)
-        if taken is not None:
-            space, schedule = taken.space, taken.schedule
-            found = Lookup(taken.record, Status.BY_ANCHOR, taken.reason, found.stale)
+    found, space, schedule = stored_schedule(
+        workload, target, records, metric=metric, exact=exact, by_anchor=by_anchor
+    )
     if space is None or schedule is None:
         space, schedule = fixed_schedule(workload, target)
     return Choice(workload, space, schedule, found)
+
+
+def stored_schedule(
+    workload: Workload,
+    target: HexagonTarget,
+    records: RecordReader,
+    *,
+    metric: str | None = None,
+    exact: bool = False,
+    by_anchor: bool = False,
+) -> tuple[Lookup, Space | None, Schedule | None]:
+    """Return how the lookup of a record ended, and its space and schedule if there is one.
+
+    The parameters and errors are those of :func:`choose`.
+    """
+    metrics = METRICS if metric is None else (metric,)
+    found, space, schedule = applicable(workload, target, records, metrics, exact=exact)
+    if schedule is None and by_anchor:
+        taken = from_variant(workload, target, records, metrics)
+        if taken is not None:
+            found = Lookup(taken.record, Status.BY_ANCHOR, taken.reason, found.stale)
+            return found, taken.space, taken.schedule
+    return found, space, schedule
 
 
 def applicable(

@@ -1,4 +1,4 @@
-"""Compile a network with the records that apply, verify it, and say layer by layer what was used."""
+"""Compile a network with the records that apply, verify it, and say what each layer uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces import spaces_for
-from vrmpy_tune.compiler.choice import choose
+from vrmpy_tune.compiler.choice import Choice, fixed_schedule, stored_schedule
 from vrmpy_tune.compiler.compile import STATUS
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import MissingRecordError
@@ -26,12 +26,12 @@ from vrmpy_tune.workload.inputs import INPUT_SETS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from vrmpy_tune.compiler.choice import Choice
     from vrmpy_tune.model.building import BuiltKernel
     from vrmpy_tune.model.executable import Executable
     from vrmpy_tune.model.execution import Execution
     from vrmpy_tune.model.network import Network
     from vrmpy_tune.model.tasks import NetworkTask
+    from vrmpy_tune.records.lookup import Lookup
     from vrmpy_tune.target import HexagonTarget
 
 TENSORIZED: Final = ("conv2d", "dense")
@@ -194,16 +194,22 @@ def compile_network(
     tasks = tasks_of(network)
     clock.begin("records", f"Looking up the records of {len(tasks)} tasks")
     with open_stores(records) as reader:
-        choices = {
-            task.workload: choose(
+        stored = [
+            stored_schedule(
                 task.workload, target, reader, metric=metric, exact=exact, by_anchor=not exact
             )
             for task in tasks
-        }
+        ]
     if strict:
-        _require_records(tasks, choices)
+        _require_records(tasks, [found for found, _, _ in stored])
+    choices = [
+        Choice(task.workload, space, schedule, found)
+        if space is not None and schedule is not None
+        else Choice(task.workload, *fixed_schedule(task.workload, target), found)
+        for task, (found, space, schedule) in zip(tasks, stored, strict=True)
+    ]
     clock.begin("kernels", f"Building {len(tasks)} kernels")
-    executable = build_executable(network, tuple(choices.values()), target)
+    executable = build_executable(network, choices, target)
     executions: tuple[Execution, ...] = ()
     if device is not None:
         clock.begin("verification", "Comparing the device with the interpreter")
@@ -256,18 +262,16 @@ class _Clock:
         self._since = now
 
 
-def _require_records(tasks: Sequence[NetworkTask], choices: Mapping[Any, Choice]) -> None:
-    missed = [task for task in tasks if not choices[task.workload].found.status.is_hit]
+def _require_records(tasks: Sequence[NetworkTask], lookups: Sequence[Lookup]) -> None:
+    missed = [
+        f"{task.layers[0]}{f' (and {task.count - 1} more)' * (task.count > 1)}: {found.reason}"
+        for task, found in zip(tasks, lookups, strict=True)
+        if not found.status.is_hit
+    ]
     if missed:
-        sentences = [
-            f"{task.layers[0]} (and {task.count - 1} more): {choices[task.workload].found.reason}"
-            if task.count > 1
-            else f"{task.layers[0]}: {choices[task.workload].found.reason}"
-            for task in missed
-        ]
         raise MissingRecordError(
             f"{len(missed)} of {len(tasks)} tasks have no record that applies.\n"
-            + "\n".join(sentences)
+            + "\n".join(missed)
         )
 
 

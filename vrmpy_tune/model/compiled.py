@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,8 @@ class CompiledModel:
     ----------
     directory:
         The artifact directory; every hash in it is checked.
+    keep:
+        What must live as long as the model does, such as a temporary directory.
 
     Raises
     ------
@@ -109,8 +112,9 @@ class CompiledModel:
     >>> logits = net.run(device="qemu", image=pixels)  # doctest: +SKIP
     """
 
-    def __init__(self, directory: Path | str) -> None:
+    def __init__(self, directory: Path | str, *, keep: object = None) -> None:
         self.directory = Path(directory)
+        self._keep = keep
         self._stored: StoredNetwork = read_network(self.directory)
 
     @property
@@ -138,27 +142,32 @@ class CompiledModel:
     ) -> np.ndarray | dict[str, np.ndarray]:
         """Run the network and return its output, or its outputs by name if it has several.
 
-        The parameters and errors are those of :meth:`profile`.
+        Parameters
+        ----------
+        inputs, named:
+            The arrays by the inputs' names; a mapping for names that are no identifiers.
+        device:
+            A device, or the name of one.
+
+        The errors are those of :meth:`profile`.
         """
-        outputs = self.profile(inputs, device=device, **named).outputs
+        outputs = self.profile({**(inputs or {}), **named}, device=device).outputs
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def profile(
         self,
-        inputs: Mapping[str, np.ndarray] | None = None,
-        /,
+        inputs: Mapping[str, np.ndarray],
         *,
         device: Device | str = "qemu",
         verify: bool = False,
         source: str = "The inputs",
-        **named: np.ndarray,
     ) -> ModelRun:
         """Run the network and return its outputs with what each layer took.
 
         Parameters
         ----------
-        inputs, named:
-            The arrays by the inputs' names; a mapping for names that are no identifiers.
+        inputs:
+            The arrays by the inputs' names.
         device:
             A device, or the name of one.
         verify:
@@ -176,7 +185,7 @@ class CompiledModel:
             If the device cannot run it at all.
         """
         network = self._stored.network
-        arrays = check_inputs(network.inputs, {**(inputs or {}), **named}, source)
+        arrays = check_inputs(network.inputs, inputs, source)
         integers = tuple(map(quantized, network.inputs, arrays))
         with ExitStack() as opened:
             if isinstance(device, str):
@@ -193,3 +202,25 @@ class CompiledModel:
             for layer, (total, critical) in zip(network.layers, execution.layers, strict=True)
         )
         return ModelRun(outputs, execution.counts, layers, verify)
+
+
+def compile_model(path: Path, *, output: Path | None, **options: Any) -> CompiledModel:
+    """Compile an ONNX file.
+
+    Parameters
+    ----------
+    output:
+        The artifact directory; by default one that exists as long as the model that is returned.
+    options:
+        Those of :func:`vrmpy_tune.model.compile.compile_network`, which also lists the errors.
+    """
+    from vrmpy_tune.model.compile import compile_network
+    from vrmpy_tune.model.opening import open_model
+
+    network, source = open_model(path)
+    kept = None
+    if output is None:
+        kept = tempfile.TemporaryDirectory(prefix="vrmpy-tune-")
+        output = Path(kept.name)
+    compile_network(network, output=output, source=source, **options)
+    return CompiledModel(output, keep=kept)

@@ -54,7 +54,7 @@ def build_executable(
     BuildError
         If a kernel cannot be compiled.
     ModelError
-        If the network's outputs cannot be told apart.
+        If a kernel takes more arguments than the executor passes.
     """
     built = {one.choice.workload: one for one in build_kernels(choices, target)}
     spaces = {workload: one.choice.space for workload, one in built.items()}

@@ -129,12 +129,13 @@ class Network:
     outputs: tuple[Port, ...]
 
     def __post_init__(self) -> None:
-        """Check that every tensor is made before it is read, and has the reader's size and type.
+        """Check that layers and ports fit together.
 
         Raises
         ------
         ModelError
-            If one does not; the message names the layer.
+            If a tensor is not made before it is read, has not the reader's size and type, or is two
+            ports; the message names the layer or port.
         """
         known = {port.tensor: (port.integer_shape, port.integer_dtype) for port in self.inputs}
         for layer in self.layers:
@@ -145,6 +146,14 @@ class Network:
                     _check_fits(known.get(tensor), wanted, tensor, f"The layer {layer.name}")
             output = layer.workload.output
             known[layer.output] = (output.shape, output.numpy_type)
+        ports: set[str] = set()
+        for port in (*self.inputs, *self.outputs):
+            if port.tensor in ports:
+                raise ModelError(
+                    f"The model's '{port.name}' is the tensor {port.tensor}, which another input "
+                    "or output is already; remove one of them from the model."
+                )
+            ports.add(port.tensor)
         for port in self.outputs:
             wanted = (port.integer_shape, port.integer_dtype)
             _check_fits(known.get(port.tensor), wanted, port.tensor, f"The output {port.name}")

@@ -144,7 +144,7 @@ def build_tables(network: Network, plan: Plan, spaces: Mapping[Workload, Space])
     Raises
     ------
     ModelError
-        If two outputs of the network are one tensor, or an output is an input.
+        If a kernel takes more arguments than the executor passes.
     """
     return _Builder(network, plan, spaces).tables()
 
@@ -160,11 +160,6 @@ class _Builder:
     def tables(self) -> Tables:
         network = self.network
         for port in (*network.inputs, *network.outputs):
-            if port.tensor in self.arguments:
-                raise ModelError(
-                    f"The model's '{port.name}' is the tensor {port.tensor}, which another input "
-                    "or output is already; remove one of them from the model."
-                )
             self.arguments[port.tensor] = 1 + len(self.arguments)
         steps = tuple(self._step(layer) for layer in network.layers)
         parameters = np.zeros(max(1, self.parameter_bytes), np.uint8)
