@@ -49,8 +49,13 @@ class Architecture:
     classes: int
 
 
-RESNET50: Final = Architecture(224, STAGES, 64, 1000)
-SMALL: Final = Architecture(32, ((8, 2), (16, 1)), 16, 10)
+ARCHITECTURES: Final = {
+    "resnet50": Architecture(224, STAGES, 64, 1000),
+    # With two blocks in each stage it shares all its layers with the deeper one.
+    "resnet26": Architecture(224, tuple((inner, 2) for inner, _ in STAGES), 64, 1000),
+    "small-residual": Architecture(32, ((8, 2), (16, 1)), 16, 10),
+}
+"""Networks by name."""
 
 
 def residual_network(
