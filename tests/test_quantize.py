@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vrmpy_tune.quantize import (
+    EXACT_BITS,
     LIMITS,
     MAX_SHIFT,
     Requantize,
@@ -41,6 +42,26 @@ def test_a_requantized_value_is_within_a_half_and_the_rounding_of_the_product(
     exact = accumulator * Fraction(int(multiplier[0]), 1 << (31 + shift)) + zero_point
     clipped = min(max(exact, Fraction(0)), Fraction(255))
     assert abs(Fraction(int(found[0])) - clipped) <= Fraction(1, 2) + Fraction(1, 2 << shift)
+
+
+@given(st.lists(factors, min_size=1, max_size=8), st.integers(12, 31))
+def test_no_more_is_shifted_than_the_bits_asked_for_need(scales: list[float], bits: int) -> None:
+    multiplier, shift = fixed_point(np.asarray(scales), bits)
+    for one, scale in zip(multiplier.tolist(), scales, strict=True):
+        reached = Fraction(one, 1 << (31 + shift))
+        assert abs(reached - Fraction(scale)) <= Fraction(1, 1 << (31 + shift))
+    if shift:
+        # One less would leave the largest multiplier without the bits, or without them all.
+        assert int(multiplier.max()).bit_length() in (bits, bits + 1) or shift == MAX_SHIFT
+
+
+@given(st.floats(2**-11, 0.999), st.integers(-(1 << 20), 1 << 20))
+def test_few_bits_are_rounded_once(scale: float, accumulator: int) -> None:
+    multiplier, shift = fixed_point(np.asarray([scale]), EXACT_BITS)
+    assert shift == 0
+    found = Requantize(shift, 0, *LIMITS["i32"])(np.asarray([accumulator], np.int32), multiplier)
+    exact = accumulator * Fraction(scale)
+    assert abs(int(found[0]) - exact) <= Fraction(1, 2) + Fraction(abs(accumulator), 1 << 32)
 
 
 @pytest.mark.parametrize(("value", "shift", "rounded"), [(5, 1, 3), (-5, 1, -2), (7, 0, 7)])

@@ -27,6 +27,10 @@ MAX_SHIFT: Final = 15
 ADD_BITS: Final = 15
 """Bits of the larger multiplier of an addition: a signed halfword."""
 
+EXACT_BITS: Final = 20
+"""Bits of a multiplier whose error of at most 2**-20 no 8-bit result can show, even where a channel
+has a factor 2**8 times smaller than the largest."""
+
 LIMITS: Final = {"u8": (0, 255), "i8": (-128, 127), "i32": (-(1 << 31), (1 << 31) - 1)}
 """Smallest and largest value of each output type."""
 
@@ -106,13 +110,18 @@ def round_shift(values: np.ndarray, shift: int) -> np.ndarray:
     return (values + ((1 << shift) >> 1)) >> shift
 
 
-def fixed_point(scales: np.ndarray) -> tuple[np.ndarray, int]:
+def fixed_point(scales: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.ndarray, int]:
     """Return int32 multipliers and the common shift for real factors.
+
+    Each bit of the shift makes the result a little less exact: what the multiplication rounded is
+    rounded again.  With fewer ``bits`` than all there is less to shift.
 
     Parameters
     ----------
     scales:
         Positive factors, one for each channel, or a single one.
+    bits:
+        Bits that the largest multiplier has at least, as far as shifts can make it.
 
     Raises
     ------
@@ -125,7 +134,8 @@ def fixed_point(scales: np.ndarray) -> tuple[np.ndarray, int]:
     largest = float(factors.max())
     if not (factors > 0).all() or largest >= 1:
         raise ValueError(f"requantization factors must lie between 0 and 1, not {factors}")
-    shift = min(MAX_SHIFT, max(0, -int(np.frexp(largest)[1])))
+    unused = MULTIPLIER_BITS - bits
+    shift = min(MAX_SHIFT, max(0, -int(np.frexp(largest)[1]) - unused))
     multiplier = np.rint(factors * 2.0 ** (MULTIPLIER_BITS + shift))
     return np.minimum(multiplier, (1 << 31) - 1).astype(np.int32), shift
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.weights import Weights, bias, weights
-from vrmpy_tune.quantize import LIMITS, fixed_point
+from vrmpy_tune.quantize import EXACT_BITS, LIMITS, fixed_point
 from vrmpy_tune.workload import Contraction, Conv2d, Dense, DepthwiseConv2d
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _parameters(parts: _Parts) -> list[np.ndarray]:
             f"{parts.step.describe()} has a bias beyond 32 bits in units of its accumulators; "
             "quantize its weights with larger scales."
         )
-    multiplier, shift = fixed_point(factors)
+    multiplier, shift = fixed_point(factors, EXACT_BITS)
     return [
         constant.astype(np.int32),
         multiplier,

@@ -8,7 +8,7 @@ import numpy as np
 
 from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.kernels import shape_of
-from vrmpy_tune.quantize import add_parameters, fixed_point
+from vrmpy_tune.quantize import EXACT_BITS, add_parameters, fixed_point
 from vrmpy_tune.workload import Clip, QuantizedAdd, QuantizedMultiply
 from vrmpy_tune.workload.contraction import ADD_FIELDS
 
@@ -32,7 +32,7 @@ def multiply(scope: Scope, step: Step, target: Target) -> Any:
             f"{step.describe()} has an output scale of {target.scale:g}, finer than the product "
             "of its inputs' scales; quantize its output with a scale of its range."
         )
-    multiplier, shift = fixed_point(np.asarray([factor]))
+    multiplier, shift = fixed_point(np.asarray([factor]), EXACT_BITS)
     fields = (
         lhs.zero_point, rhs.zero_point, multiplier[0], shift, target.zero_point, *target.bounds,
     )  # fmt: skip

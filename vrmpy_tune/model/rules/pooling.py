@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vrmpy_tune.errors import ModelError
-from vrmpy_tune.quantize import fixed_point
+from vrmpy_tune.quantize import EXACT_BITS, fixed_point
 from vrmpy_tune.workload import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _average(
             f"{step.describe()} has an output scale of {target.scale:g}, finer than its "
             f"input's of {source.scale:g}; quantize both alike."
         )
-    multiplier, shift = fixed_point(factors)
+    multiplier, shift = fixed_point(factors, EXACT_BITS)
     fields = (source.zero_point, shift, target.zero_point, *target.bounds)
     return multiplier, np.asarray(fields, np.int32)
 

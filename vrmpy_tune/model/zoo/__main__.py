@@ -19,6 +19,7 @@ from vrmpy_tune.model.onnx_import import integer_module, normalized_model
 from vrmpy_tune.model.reference import interpret
 from vrmpy_tune.model.zoo.inputs import inputs
 from vrmpy_tune.model.zoo.models import ZOO
+from vrmpy_tune.model.zoo.pictures import PICTURES, picture
 
 if TYPE_CHECKING:
     from vrmpy_tune.model.network import Network
@@ -29,13 +30,14 @@ def main() -> None:
     """Compare one model, or all."""
     parser = argparse.ArgumentParser(prog="python -m vrmpy_tune.model.zoo", description=__doc__)
     parser.add_argument("models", nargs="*", default=list(ZOO), help=", ".join(ZOO))
-    parser.add_argument("--inputs", type=int, default=10, help="how many of the ten inputs")
+    parser.add_argument("--inputs", type=int, help="how many inputs")
+    parser.add_argument("--pictures", action="store_true", help="scikit-image's, not the ten kinds")
     arguments = parser.parse_args()
     for name in arguments.models:
-        _compare(ZOO[name], arguments.inputs)
+        _compare(ZOO[name], arguments.inputs, pictures=arguments.pictures)
 
 
-def _compare(one: ZooModel, number: int) -> None:
+def _compare(one: ZooModel, number: int | None, *, pictures: bool) -> None:
     path = one.path()
     model = normalized_model(path)
     network, plain = (network_of(integer_module(model, fuse=fuse)) for fuse in (True, False))
@@ -47,7 +49,11 @@ def _compare(one: ZooModel, number: int) -> None:
     header = ("input", "layers off by", "share", "unoptimized", "precise", "modes", "integer",
               "onnxruntime", "float")  # fmt: skip
     print(" | ".join(header))
-    for name, pixels in list(inputs(port.shape[-1]).items())[:number]:
+    size = port.shape[-1]
+    chosen = inputs(size)
+    if pictures:
+        chosen = {name: picture(name, size) for name in PICTURES}
+    for name, pixels in list(chosen.items())[:number]:
         feed = {port.name: one.prepare(pixels[None])}
         differences = layer_differences(plain, reference, feed)
         outputs = output_difference(network, reference, feed)
@@ -60,7 +66,7 @@ def _compare(one: ZooModel, number: int) -> None:
         )
         classes = [str(int(np.argmax(logits))) for logits in first]
         figures = (outputs.unoptimized, outputs.precise, outputs.modes)
-        cells = (name, f"{largest} ({len(differences)} compared)", f"{share:.2%}", *figures)
+        cells = (name, f"{largest} ({len(differences)} compared)", f"{share:.4%}", *figures)
         print(" | ".join([*(str(cell) for cell in cells), *classes]), flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import tempfile
 from dataclasses import dataclass
@@ -28,24 +29,33 @@ class Scheme:
         Whether weights have a scale for each output channel.
     activations:
         ``"u8"`` or ``"i8"``; the latter symmetric.
+    percentile:
+        Share in percent of the values of calibration that an activation's range holds; all of them
+        by default.
     """
 
     operators: bool = False
     per_channel: bool = True
     activations: str = "u8"
+    percentile: float | None = None
 
 
 def quantized(
     model: onnx.ModelProto, inputs: Sequence[np.ndarray], scheme: Scheme | None = None
 ) -> bytes:
-    """Return the quantized model's file, calibrated by smallest and largest values.
+    """Return the quantized model's file.
 
     Parameters
     ----------
     inputs:
         What the model's only input is given, one after the other.
     """
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
 
     chosen = scheme or Scheme()
     symmetric = chosen.activations == "i8"
@@ -60,7 +70,13 @@ def quantized(
             per_channel=chosen.per_channel,
             activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={"ActivationSymmetric": symmetric},
+            calibrate_method=CalibrationMethod.MinMax
+            if chosen.percentile is None
+            else CalibrationMethod.Percentile,
+            extra_options={
+                "ActivationSymmetric": symmetric,
+                "CalibPercentile": chosen.percentile or 100,
+            },
         )
         return target.read_bytes()
 
@@ -77,10 +93,11 @@ class _Reader:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the advice to pre-process the model, which has nothing to fold, from the log."""
+    """Keep progress, and advice to pre-process a model that has nothing to fold, to itself."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(before)
