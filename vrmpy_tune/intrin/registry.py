@@ -82,6 +82,18 @@ def _lane_sum(pixels: str) -> str:
     return lane_sum(int(pixels))
 
 
+def _pixel_sum(dtype: str, scope: str, depth: str) -> str:
+    from vrmpy_tune.intrin.lane_sum import pixel_sum
+
+    return pixel_sum(dtype, scope, int(depth))
+
+
+def _restride(*parts: str) -> str:
+    from vrmpy_tune.intrin.restride import Rows, restride
+
+    return restride(Rows.parse(*parts))
+
+
 def _row_copy(width: str, depth: str, dtype: str, scope: str) -> str:
     from vrmpy_tune.intrin.rows import row_copy
 
@@ -121,5 +133,7 @@ _KINDS: Final[dict[str, Callable[..., str]]] = {
     "block_copy": _block_copy,
     "row_clear": _row_clear,
     "row_widen": _row_widen,
+    "restride": _restride,
+    "pixel_sum": _pixel_sum,
 }
 """Makers of the rules that are not rows of the table, by kind."""
