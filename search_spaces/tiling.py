@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces.epilogue import schedule_crop, schedule_store
 from search_spaces.program import Form
+from search_spaces.rows import cut_row, parallel_rows
 from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
 from vrmpy_tune.intrin.restride import Rows, restride
@@ -41,8 +42,6 @@ MAX_WORDS: Final = 64
 """Words of four channels in one unrolled loop body."""
 MAX_VECTORS: Final = 8
 """Output vectors in one register tile."""
-MAX_PARTS: Final = 8
-"""Parallel parts of a single row that is copied."""
 MAX_ROWS: Final = 4
 """Output rows in one register tile."""
 
@@ -149,12 +148,12 @@ def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
     inner = width - left - right
     whole = geometry.groups == 1 and width > 1 and depth > 1
     if geometry.is_filled:
-        row = _parallel_rows(sch, "fill")
+        row = parallel_rows(sch, "fill")
         if whole:
             sch.tensorize(row, row_clear(width, depth, geometry.lhs, scope, geometry.fill))
-    row = _parallel_rows(sch, "copy")
+    row = parallel_rows(sch, "copy")
     if geometry.is_spread:
-        count, row = _parts(sch, geometry, row, inner)
+        count, row = cut_row(sch, geometry, row, inner)
         height = geometry.input_height - top - bottom
         extent = geometry.batch * height * inner * geometry.depth
         sizes = (count, geometry.depth, geometry.depth, depth, extent)
@@ -169,31 +168,13 @@ def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
 
 def _schedule_crop_words(sch: Schedule, geometry: Geometry) -> None:
     """Move the sums of fewer than 32 channels together."""
-    row = _parallel_rows(sch, "crop")
+    row = parallel_rows(sch, "crop")
     if geometry.channels_first or geometry.groups > 1 or 1 in (geometry.width, geometry.outputs):
         return
-    count, row = _parts(sch, geometry, row, geometry.width)
+    count, row = cut_row(sch, geometry, row, geometry.width)
     outputs = geometry.outputs
     sizes = (count, outputs, LANES, outputs, geometry.pixels * LANES)
     sch.tensorize(row, restride(Rows(*sizes, "source", "int32", "global")))
-
-
-def _parts(sch: Schedule, geometry: Geometry, row: Any, width: int) -> tuple[int, Any]:
-    """Cut a single row into parts that run in parallel; return the pixels of each, and its loop."""
-    parts = max(one for one in _divisors(width, MAX_PARTS) if one == 1 or width > one)
-    if geometry.batch * geometry.height > 1 or parts == 1:
-        return width, row
-    part, pixels = sch.split(row, [parts, None])
-    sch.parallel(part)
-    return width // parts, pixels
-
-
-def _parallel_rows(sch: Schedule, block: str) -> Any:
-    """Run batch and rows in parallel; return the loop over a row's pixels, channels next in it."""
-    b, y, x, g, _ = sch.get_loops(sch.get_sblock(block))
-    sch.parallel(sch.fuse(b, y))
-    sch.reorder(g, x)
-    return x
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,12 @@ def _pixel_sum(dtype: str, scope: str, depth: str) -> str:
     return pixel_sum(dtype, scope, int(depth))
 
 
+def _join_blocks(*parts: str) -> str:
+    from vrmpy_tune.intrin.join_blocks import Blocks, join_blocks
+
+    return join_blocks(Blocks.parse(*parts))
+
+
 def _restride(*parts: str) -> str:
     from vrmpy_tune.intrin.restride import Rows, restride
 
@@ -98,12 +104,6 @@ def _row_copy(width: str, depth: str, dtype: str, scope: str) -> str:
     from vrmpy_tune.intrin.rows import row_copy
 
     return row_copy(int(width), int(depth), dtype, scope)
-
-
-def _block_copy(shape: str, dtype: str) -> str:
-    from vrmpy_tune.intrin.rows import block_copy
-
-    return block_copy(tuple(int(extent) for extent in shape.split("x")), dtype)
 
 
 def _row_clear(width: str, depth: str, dtype: str, scope: str, fill: str = "0") -> str:
@@ -130,10 +130,10 @@ _KINDS: Final[dict[str, Callable[..., str]]] = {
     "lane_sum": _lane_sum,
     "requantize": _requantize,
     "row_copy": _row_copy,
-    "block_copy": _block_copy,
     "row_clear": _row_clear,
     "row_widen": _row_widen,
     "restride": _restride,
+    "join_blocks": _join_blocks,
     "pixel_sum": _pixel_sum,
 }
 """Makers of the rules that are not rows of the table, by kind."""

@@ -164,10 +164,10 @@ def _implement(rows: Rows, source: Any, target: Any) -> None:
     if len(left) <= FEW and rows.target == rows.length:
         for item in left:
             places = (target, "target"), (source, "source")
-            pointers = (
+            to, of = (
                 T.address_of(buffer[tuple(_index(rows, side, item, 0))]) for buffer, side in places
             )
-            _call(*pointers, rows.length * rows.item_bytes)
+            _call(to, of, rows.length * rows.item_bytes)
         return
     # A block of its own: what the outermost one allocates is lost when the rule is applied.
     with T.sblock("last"):
