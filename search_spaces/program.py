@@ -221,7 +221,9 @@ class _Program:
             value = sums[_sums_index((b, y, x, g, o // LANES, o % LANES))]
             index = [b, y, x, g, o]
             if not geometry.is_cropped:
-                channel = geometry.first_channel(o // LANES) + o % LANES
+                channel = o
+                if geometry.is_overlapped:
+                    channel = geometry.first_channel(o // LANES) + o % LANES
                 index = self._plain_index(b, y, x, g * geometry.outputs + channel)
             T.buffer_store(target, value, index)
         if geometry.is_cropped:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import tvm
-from tvm.s_tir import TensorIntrin
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from vrmpy_tune.intrin import hvx
+from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import VECTOR_BYTES
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Blocks:
 @functools.cache
 def join_blocks(blocks: Blocks) -> str:
     """Register the rule; return its name."""
-    TensorIntrin.register(blocks.name, _build(blocks, _describe), _build(blocks, _implement))
+    register(blocks.name, _build(blocks, _describe), _build(blocks, _implement))
     return blocks.name
 
 

@@ -17,10 +17,10 @@ import math
 from typing import Any, Final
 
 import tvm
-from tvm.s_tir import TensorIntrin
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
 
 ONES: Final = 0x01010101
@@ -79,7 +79,7 @@ def word_sum(dtype: str, scope: str, row: tuple[int, ...], *, aligned: bool) -> 
 
     name = f"word_sum/{dtype}/{scope}/{'x'.join(str(extent) for extent in row)}"
     name += "" if aligned else "/unaligned"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 
@@ -163,7 +163,7 @@ def pixel_sum(dtype: str, scope: str, depth: int) -> str:
         T.buffer_store(words, total, [every])
 
     name = f"pixel_sum/{dtype}/{scope}/{depth}"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 
@@ -224,7 +224,7 @@ def lane_sum(pixels: int) -> str:
         T.buffer_store(sums, sums[every] + words[0, every], [every])
 
     name = f"lane_sum/{pixels}"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 

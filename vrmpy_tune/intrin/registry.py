@@ -26,13 +26,12 @@ def rule(name: str, scopes: Scopes | None = None) -> str:
     KeyError
         If the table has no such row.
     """
-    from tvm.s_tir import TensorIntrin
-
+    from vrmpy_tune.intrin.registration import register
     from vrmpy_tune.intrin.rules import description, implementation
 
     scopes = scopes or Scopes()
     row = instruction(name)
-    TensorIntrin.register(row.rule(scopes), description(row, scopes), implementation(row, scopes))
+    register(row.rule(scopes), description(row, scopes), implementation(row, scopes))
     return row.rule(scopes)
 
 

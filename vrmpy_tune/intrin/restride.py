@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import tvm
-from tvm.s_tir import TensorIntrin
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from vrmpy_tune.intrin import hvx
+from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import VECTOR_BYTES
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Rows:
 @functools.cache
 def restride(rows: Rows) -> str:
     """Register the rule; return its name."""
-    TensorIntrin.register(rows.name, _build(rows, _describe), _build(rows, _implement))
+    register(rows.name, _build(rows, _describe), _build(rows, _implement))
     return rows.name
 
 

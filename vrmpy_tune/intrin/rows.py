@@ -10,10 +10,10 @@ import functools
 from typing import Any
 
 import tvm
-from tvm.s_tir import TensorIntrin
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import VECTOR_BYTES
 
 
@@ -53,7 +53,7 @@ def row_copy(width: int, depth: int, dtype: str, scope: str) -> str:
         T.evaluate(T.call_extern("handle", "memcpy", target, source, tvm.tirx.const(size, "int32")))
 
     name = f"row_copy/{width}/{depth}/{dtype}/{scope}"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 
@@ -85,7 +85,7 @@ def row_clear(width: int, depth: int, dtype: str, scope: str, fill: int = 0) -> 
         T.evaluate(T.call_extern("handle", "memset", row.access_ptr("w"), value, count))
 
     name = f"row_clear/{width}/{depth}/{dtype}/{scope}" + (f"/{fill}" if fill else "")
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 
@@ -150,7 +150,7 @@ def row_widen(width: int, dtype: str, scope: str) -> str:
                 )
 
     name = f"row_widen/{width}/{dtype}/{scope}"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 
