@@ -105,7 +105,6 @@ def space_named(name: str) -> Space:
 @pytest.mark.parametrize(
     ("workload", "space"),
     [
-        ("dense:m=31,n=31,k=7,lhs=u8,rhs=i8", "dense.offset/3"),  # a part of a vector
         ("dense:m=26,n=129,k=7,lhs=u8,rhs=i8", "dense.offset/3"),  # other tiles
         ("dense:m=31,n=129,k=40,lhs=u8,rhs=i8", "dense.offset/3"),  # a deeper reduction
         ("dense:m=31,n=129,k=7,lhs=u8,rhs=u8", "dense.scalar/3"),  # no sums of activations
