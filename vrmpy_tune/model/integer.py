@@ -14,19 +14,25 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import tvm
 from tvm import relax
+from tvm_ffi.error import register_error
 
 from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.interface import INTERFACE_ATTRIBUTE, Interface, Port, port
 from vrmpy_tune.model.kernels import shape_of
-from vrmpy_tune.model.reading import Graph, Step
+from vrmpy_tune.model.reading import Graph, Step, plain_name
+from vrmpy_tune.model.rules.concat import concat
 from vrmpy_tune.model.rules.contraction import contraction
 from vrmpy_tune.model.rules.elementwise import add, multiply, requantized
-from vrmpy_tune.model.rules.movement import moved
+from vrmpy_tune.model.rules.movement import MOVES, moved
 from vrmpy_tune.model.rules.pooling import average_pool, mean
 from vrmpy_tune.model.scope import Quantized, Scope, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+# Else TVM would hand errors of passes on as RuntimeError.
+register_error(ModelError.__name__, ModelError)
 
 
 @tvm.transform.module_pass(opt_level=0, name="IntegerKernels")
@@ -70,18 +76,15 @@ class _Rewrite:
         """Inputs by parameter of the integer function."""
 
     def module(self) -> tvm.IRModule:
-        builder = self._scope.builder
+        """Return the integer module."""
         parameters = self._parameters()
-        with builder.function("main", parameters):
-            with builder.dataflow():
-                for binding in self._graph.bindings:
-                    step = self._graph.step(binding.var)
-                    if step is not None and step.operator == "quantize":
-                        self._island(binding.var, step)
-                results = [self._result(one) for one in self._returned()]
-                values = [one.value for one, _ in results]
-                output = builder.emit_output(values[0] if len(values) == 1 else values)
-            builder.emit_func_output(output)
+        builder = self._scope.builder
+        try:
+            results = self._write(parameters)
+        except ModelError:
+            # A block left open has TVM print a warning beside the error.
+            builder._end_block()
+            raise
         module = builder.get()
         interface = Interface(
             tuple(self._ports[one] for one in parameters),
@@ -92,6 +95,21 @@ class _Rewrite:
         )
         module["main"] = module["main"].with_attr(INTERFACE_ATTRIBUTE, interface.to_json())
         return relax.transform.DeadCodeElimination(["main"])(module)
+
+    def _write(self, parameters: list[Any]) -> list[tuple[Quantized, str]]:
+        """Write ``main``; return its results, and their types in the model."""
+        builder = self._scope.builder
+        with builder.function("main", parameters):
+            with builder.dataflow():
+                for binding in self._graph.bindings:
+                    step = self._graph.step(binding.var)
+                    if step is not None and step.operator == "quantize":
+                        self._island(binding.var, step)
+                results = [self._result(one) for one in self._returned()]
+                values = [one.value for one, _ in results]
+                output = builder.emit_output(values[0] if len(values) == 1 else values)
+            builder.emit_func_output(output)
+        return results
 
     def _parameters(self) -> list[Any]:
         """Return the integer function's parameters: the model's inputs, quantized."""
@@ -130,7 +148,7 @@ class _Rewrite:
         """Return the float graph's results."""
         body = self._graph.main.body.body
         value = self._graph.resolved(body)
-        return list(value.fields) if isinstance(value, relax.Tuple) else [value]
+        return list(value.fields) if isinstance(value, relax.Tuple) else [body]
 
     def _result(self, value: Any) -> tuple[Quantized, str]:
         """Return a result as integers, and its type in the model."""
@@ -184,6 +202,11 @@ class _Rewrite:
             return requantized(self._scope, name, source, target)
         if step is None:
             raise ModelError("A quantized value is neither computed nor an input.")
+        if step.operator in MOVES:
+            inner = step.arguments[0]
+            made = self._kernel(inner, target)
+            before = Quantized(made, shape_of(inner), target.scale, target.zero_point)
+            return moved(self._scope, step, before, shape_of(value)).value
         return self._operator(step, target)
 
     def _operator(self, step: Step, target: Target) -> Any:
@@ -192,14 +215,15 @@ class _Rewrite:
         if value is None and rule is not None:
             value = rule(self._scope, step, target)
         if value is None:
+            known = sorted((*RULES, *CONTRACTIONS))
             raise ModelError(
                 f"{step.describe()} has no integer kernel; the model can be used if it is "
-                f"replaced by one of {', '.join(sorted((*RULES, *CONTRACTIONS)))}."
+                f"replaced by one of {', '.join(plain_name(one) for one in known)}."
             )
         return value
 
     def _integers(self, value: Any) -> Quantized | None:
-        """Return the integers of a float value that is only dequantized and moved."""
+        """Return the integers behind a value that is dequantized, moved and clipped only."""
         key = self._graph.variable(value)
         if key not in self._moved:
             self._moved[key] = self._find_integers(value)
@@ -207,15 +231,19 @@ class _Rewrite:
 
     def _find_integers(self, value: Any) -> Quantized | None:
         step = self._graph.step(value)
-        if step is None:
+        made = self._made.get(self._graph.variable(value))
+        if made is not None or step is None or step.operator not in PASSING:
+            return made
+        source = self._integers(step.arguments[0])
+        if source is None:
             return None
-        if step.operator == "dequantize":
-            made = self._made.get(self._graph.variable(step.arguments[0]))
-            if made is None:
-                return None
-            scale, zero_point = self._scope.quantization(step).of_activations(step)
-            return replace(made, scale=scale, zero_point=zero_point)
-        return moved(self._scope, step, shape_of(value))
+        if step.operator in MOVES:
+            return moved(self._scope, step, source, shape_of(value))
+        if step.operator in ACTIVATIONS:
+            clipped = _clipped(step, Target(source.scale, source.zero_point, EVERYTHING))
+            return replace(source, value=requantized(self._scope, step.name, source, clipped))
+        scale, zero_point = self._scope.quantization(step).of_activations(step)
+        return replace(source, scale=scale, zero_point=zero_point)
 
 
 def _clipped(step: Step, target: Target) -> Target:
@@ -235,11 +263,15 @@ EVERYTHING: Final = (0, 255)
 """Bounds of unsigned bytes."""
 
 ACTIVATIONS: Final = ("nn.relu", "clip")
+PASSING: Final = ("dequantize", *ACTIVATIONS, *MOVES)
+"""Operators behind quantized tensors that do not change the scale."""
+
 CONTRACTIONS: Final = ("nn.conv2d", "matmul")
 RULES: Final[dict[str, Callable[[Scope, Step, Target], Any]]] = {
     "add": add,
     "multiply": multiply,
     "nn.avg_pool2d": average_pool,
     "mean": mean,
+    "concat": concat,
 }
 """Rules by operator, of those that contractions do not take."""

@@ -35,7 +35,7 @@ class Step:
 
     def describe(self) -> str:
         """Return what messages call it."""
-        return f"the node '{self.name}' ({self.operator.removeprefix('nn.')})"
+        return f"the node '{self.name}' ({plain_name(self.operator)})"
 
 
 class Graph:
@@ -60,6 +60,10 @@ class Graph:
         found = self.resolved(value)
         return np.asarray(found.value.numpy()) if isinstance(found, ir.GenericConst) else None
 
+    def fields(self, value: Any) -> tuple[Any, ...]:
+        """Return the fields of a tuple."""
+        return tuple(self.resolved(value).fields)
+
     def variable(self, value: Any) -> Any:
         """Return the variable that a value was bound to first."""
         while isinstance(value, relax.Var) and value in self._bound:
@@ -74,3 +78,8 @@ class Graph:
         variable = self.variable(value)
         bound = isinstance(variable, relax.Var) and variable in self._bound
         return self._bound[variable].value if bound else variable
+
+
+def plain_name(operator: str) -> str:
+    """Return what messages call an operator of Relax."""
+    return operator.removeprefix("nn.")

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tvm import ir, relax
 
 from vrmpy_tune.errors import ModelError
-from vrmpy_tune.model.kernels import emit_kernel
+from vrmpy_tune.model.kernels import bind, emit_kernel, shape_of
 from vrmpy_tune.model.weights import Quantization, quantization
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from tvm import relax
 
     from vrmpy_tune.model.reading import Graph, Step
     from vrmpy_tune.workload import Workload
@@ -95,6 +94,15 @@ class Scope:
     def emit(self, name: str, workload: Workload, operands: Sequence[Any]) -> Any:
         """Write a kernel; operands as :func:`~vrmpy_tune.model.kernels.emit_kernel` takes them."""
         return emit_kernel(self.builder, name, workload, operands)
+
+    def view(self, value: Any, shape: tuple[int, ...]) -> Any:
+        """Return a tensor in another shape of as many elements, whose bytes stay in place."""
+        before = self.builder.lookup_binding(value) if isinstance(value, relax.Var) else None
+        if isinstance(before, relax.Call) and before.op == ir.Op.get("relax.reshape"):
+            value = before.args[0]
+        if shape_of(value) == shape:
+            return value
+        return bind(self.builder, "view", relax.op.reshape(value, shape))
 
     def activations(self, step: Step, index: int) -> Quantized:
         """Return an argument of a step as integers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +60,8 @@ def contraction(scope: Scope, step: Step, target: Target) -> Any | None:
     if write is None:
         return None
     made = weights(scope.graph, anchor.arguments[1], step)
-    activations = scope.activations(anchor, 0)
+    # The product behind a bias has no name of its own.
+    activations = scope.activations(replace(anchor, name=step.name), 0)
     channels = made.values.shape[0]
     scale = activations.scale * made.scale
     constant = np.zeros(channels) if summand is None else bias(scope.graph, summand, scale)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from tvm import ir, relax
+from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.model.kernels import shape_of
 from vrmpy_tune.model.rules.pooling import max_pool
@@ -18,24 +16,17 @@ if TYPE_CHECKING:
     from vrmpy_tune.model.scope import Quantized, Scope
 
 
-def moved(scope: Scope, step: Step, shape: tuple[int, ...]) -> Quantized | None:
-    """Write an operator that moves quantized elements.
+def moved(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Quantized:
+    """Write an operator of :data:`MOVES`.
 
     Parameters
     ----------
+    source:
+        Its input.
     shape:
         Shape of its result in the float graph.
-
-    Returns
-    -------
-    result:
-        ``None`` if it is not such an operator, or its input is not quantized.
     """
-    rule = _RULES.get(step.operator)
-    source = scope.move(step.arguments[0]) if rule else None
-    if rule is None or source is None:
-        return None
-    return replace(source, value=rule(scope, step, source, shape), shape=shape)
+    return replace(source, value=MOVES[step.operator](scope, step, source, shape), shape=shape)
 
 
 def _reshape(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Any:
@@ -43,7 +34,7 @@ def _reshape(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]
     value = source.value
     if len(source.shape) == 4:
         value = _image(scope, f"{step.name}_nchw", "nchw", value)
-    value = _view(scope, value, shape)
+    value = scope.view(value, shape)
     return _image(scope, f"{step.name}_nhwc", "nhwc", value) if len(shape) == 4 else value
 
 
@@ -61,23 +52,15 @@ def _image(scope: Scope, name: str, layout: str, value: Any) -> Any:
         channels, height, width = extents
         target = (batch, height, width, channels)
     if height * width == 1 or channels == 1:
-        return _view(scope, value, target)
+        return scope.view(value, target)
     workload = Layout(n=batch, h=height, w=width, c=channels, to=layout)
     return scope.emit(name, workload, [value])
 
 
-def _view(scope: Scope, value: Any, shape: tuple[int, ...]) -> Any:
-    before = scope.builder.lookup_binding(value)
-    if isinstance(before, relax.Call) and before.op == ir.Op.get("relax.reshape"):
-        value = before.args[0]
-    if shape_of(value) == shape:
-        return value
-    return scope.builder.emit(relax.op.reshape(value, shape), name_hint="view")
-
-
-_RULES: dict[str, Callable[..., Any]] = {
+MOVES: Final[dict[str, Callable[..., Any]]] = {
     "reshape": _reshape,
     "squeeze": _reshape,
     "expand_dims": _reshape,
     "nn.max_pool2d": _max_pool,
 }
+"""Rules by operator.  All of them commute with quantization."""

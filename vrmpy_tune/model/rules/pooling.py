@@ -24,7 +24,9 @@ def average_pool(scope: Scope, step: Step, target: Target) -> Any:
     included = int(bool(step.attributes.count_include_pad))
     workload = AvgPool2d(**_window(step, source), include_pad=included)
     most = workload.kh * workload.kw
-    numbers = np.asarray([most]) if included else np.arange(1, most + 1)
+    # Numbers of values that no window has share the multiplier of the smallest that one has.
+    fewest = int(workload.values.min())
+    numbers = np.asarray([most]) if included else np.maximum(np.arange(1, most + 1), fewest)
     return scope.emit(step.name, workload, [source.value, *_average(step, source, target, numbers)])
 
 

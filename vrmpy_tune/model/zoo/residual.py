@@ -71,7 +71,7 @@ def residual_network(
     writer = Writer(parameters)
     _write(writer, architecture)
     shape = (1, *pictures.shape[1:])
-    made = writer.model((INPUT, shape), {"classifier.output": (1, architecture.classes)})
+    made = writer.model((INPUT, shape), ["classifier.output"])
     return made, [one[None] for one in pictures]
 
 
@@ -133,7 +133,7 @@ def _normalized(
     session = onnxruntime.InferenceSession(
         made.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    values = session.run(list(writer.statistics), {INPUT: pictures})
+    values = session.run(writer.statistics, {INPUT: pictures})
     found = dict(zip(writer.statistics, values, strict=True))
     parameters = dict(weights)
     for key, weight in weights.items():

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 OPSET: Final = 17
 """The last operator set whose ``ReduceMean`` has its axes as an attribute."""
@@ -75,9 +75,7 @@ class Writer:
         self._nodes.append(helper.make_node(operator, sources, [output], name, **attributes))
         return output
 
-    def model(
-        self, source: tuple[str, tuple[int, ...]], outputs: Mapping[str, tuple[int, ...]]
-    ) -> onnx.ModelProto:
+    def model(self, source: tuple[str, tuple[int, ...]], outputs: Sequence[str]) -> onnx.ModelProto:
         """Return the model.
 
         Parameters
@@ -85,18 +83,17 @@ class Writer:
         source:
             Name and shape of the input.
         outputs:
-            Shapes of the outputs by name.
+            Names of the outputs.
         """
-        kinds = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-            for name, shape in (source, *outputs.items())
-        ]
+        taken = helper.make_tensor_value_info(source[0], TensorProto.FLOAT, source[1])
+        given = [helper.make_tensor_value_info(one, TensorProto.FLOAT, None) for one in outputs]
         constants = [numpy_helper.from_array(one, name) for name, one in self._constants.items()]
-        graph = helper.make_graph(self._nodes, "network", kinds[:1], kinds[1:], constants)
+        graph = helper.make_graph(self._nodes, "network", [taken], given, constants)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
         made.ir_version = IR_VERSION
-        onnx.checker.check_model(made)
-        return made
+        whole = onnx.shape_inference.infer_shapes(made, strict_mode=True)
+        onnx.checker.check_model(whole)
+        return whole
 
 
 class Normalizing(Writer):
@@ -119,8 +116,8 @@ class Normalizing(Writer):
     ) -> None:
         super().__init__(parameters)
         self._deviations = deviations
-        self.statistics: dict[str, tuple[int, ...]] = {}
-        """Shapes of the outputs: ``<layer>.mean`` and ``<layer>.deviation``."""
+        self.statistics: list[str] = []
+        """Names of the outputs: ``<layer>.mean`` and ``<layer>.deviation``."""
 
     def conv(  # noqa: D102
         self, name: str, source: str, kernel: int, stride: int = 1, groups: int = 1
@@ -133,7 +130,6 @@ class Normalizing(Writer):
         return self._normalized(name, found)
 
     def _normalized(self, name: str, value: str) -> str:
-        shape = (1, self.parameters[f"{name}.weight"].shape[0], 1, 1)
         axes = [0, 2, 3]
         mean = self.node("ReduceMean", f"{name}.mean", [value], axes=axes, keepdims=1)
         centred = self.node("Sub", f"{name}.centred", [value, mean])
@@ -145,7 +141,7 @@ class Normalizing(Writer):
         divisor = self.constant(f"{name}.wanted", np.asarray(wanted))
         root = self.node("Sqrt", f"{name}.root", [above])
         deviation = self.node("Div", f"{name}.deviation", [root, divisor])
-        self.statistics |= {mean: shape, deviation: shape}
+        self.statistics += [mean, deviation]
         return self.node("Div", name, [centred, deviation])
 
 
