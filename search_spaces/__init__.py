@@ -25,6 +25,7 @@ MODULES: Final = (
     "average_pooling",
     "pad",
     "layout",
+    "concat",
     "conversion",
 )
 

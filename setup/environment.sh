@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv: this project, editable, with its test and dev extras at the versions of constraints.txt.
+# Make .venv: this project, editable, with its test, dev and zoo extras at the versions of constraints.txt.
 #
 # Usage: setup/environment.sh
 #
@@ -30,5 +30,5 @@ echo "setup: installing into .venv (1.4 GB; the first time takes a minute or two
 pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt)
 # Without build isolation, so that the build's own requirements are pinned as well.
 "${pip[@]}" setuptools
-"${pip[@]}" --no-build-isolation --editable '.[test,dev]'
+"${pip[@]}" --no-build-isolation --editable '.[test,dev,zoo]'
 echo "$key" >.venv/setup-key

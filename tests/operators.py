@@ -50,6 +50,10 @@ MOVEMENT: Final = (
     "layout:n=1,h=8,w=16,c=256,to=nchw,dtype=i8",
     "layout:n=2,h=3,w=43,c=3,to=nhwc,dtype=i8",
     "layout:n=1,h=3,w=11,c=129,to=nchw,dtype=u8",
+    # Whole vectors; parts of odd sizes; a single row.
+    "concat:rows=6,parts=128x256,dtype=u8",
+    "concat:rows=7,parts=33x1x130,dtype=i8",
+    "concat:rows=1,parts=31x129x31x129,dtype=u8",
 )
 CONVERSION: Final = (
     "quantize:shape=3x33x7,dtype=u8",

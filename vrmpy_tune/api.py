@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from vrmpy_tune.errors import NoValidCandidateError
+from vrmpy_tune.errors import NoValidCandidateError, UsageError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.target import HexagonTarget, parse_target
 from vrmpy_tune.workload import Workload, parse_workload
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from vrmpy_tune.compiler import CompileReport
+    from vrmpy_tune.model.compiled import CompiledModel
     from vrmpy_tune.records.database_view import AppliedReport
     from vrmpy_tune.tune.events import Event
     from vrmpy_tune.tune.run import TuneResult
@@ -69,38 +70,87 @@ def tune(
     return results[0]
 
 
+@overload
 def compile(
     workloads: Workload | str | Sequence[Workload | str],
     *,
     output: Path | str,
+    target: HexagonTarget | str = ...,
+    records: Records | Sequence[Records] | None = ...,
+    **options: Any,
+) -> CompileReport: ...
+
+
+@overload
+def compile(
+    workloads: Path | str,
+    *,
+    output: Path | str | None = ...,
+    target: HexagonTarget | str = ...,
+    records: Records | Sequence[Records] | None = ...,
+    **options: Any,
+) -> CompiledModel: ...
+
+
+def compile(
+    workloads: Workload | str | Path | Sequence[Workload | str],
+    *,
+    output: Path | str | None = None,
     target: HexagonTarget | str = "hexagon-v68",
     records: Records | Sequence[Records] | None = None,
     **options: Any,
-) -> CompileReport:
-    """Compile workloads with the records that apply.
+) -> CompileReport | CompiledModel:
+    """Compile workloads, or a model, with the records that apply.
 
     Parameters
     ----------
     workloads:
-        One or several workloads, or their texts.
+        One or several workloads, or their texts; or the path of a quantized ``.onnx`` file.
     output:
-        The artifact directory.
+        The artifact directory.  A model needs none: it is then kept as long as the returned object.
     target:
         A target or its name.
     records:
         Stores to look in, in order; by default the user's own, then those that ship.
     options:
-        ``metric``, ``device``, ``strict``, ``exact``, ``compare_untuned`` of
-        :func:`vrmpy_tune.compiler.compile_workloads`, which also lists the errors.
+        ``metric``, ``device``, ``strict``, ``exact`` of
+        :func:`vrmpy_tune.model.compile.compile_network` or
+        :func:`vrmpy_tune.compiler.compile_workloads`, which also list the errors; the latter has
+        ``compare_untuned``, too.
+
+    Returns
+    -------
+    compiled:
+        A report of the workloads, or the model, ready to run.
+
+    Examples
+    --------
+    >>> import vrmpy_tune as vt
+    >>> net = vt.compile("model.onnx", strict=True)  # doctest: +SKIP
+    >>> logits = net.run(device="qemu", image=pixels)  # doctest: +SKIP
     """
+    hexagon, sources = _target(target), _stores(records)
+    if isinstance(workloads, Path) or (
+        isinstance(workloads, str) and workloads.lower().endswith(".onnx")
+    ):
+        from vrmpy_tune.model.compiled import compile_model
+
+        return compile_model(
+            Path(workloads),
+            output=None if output is None else Path(output),
+            target=hexagon,
+            records=sources,
+            **options,
+        )
+    if output is None:
+        raise UsageError("Name the artifact directory of the kernels: output=...")
     from vrmpy_tune.compiler import compile_workloads
 
-    one = isinstance(workloads, (Workload, str))
-    chosen = [workloads] if one else list(workloads)  # type: ignore[arg-type]
+    chosen = [workloads] if isinstance(workloads, (Workload, str)) else list(workloads)
     return compile_workloads(
-        [_workload(workload) for workload in chosen],  # type: ignore[arg-type]
-        target=_target(target),
-        records=_stores(records),
+        [_workload(workload) for workload in chosen],
+        target=hexagon,
+        records=sources,
         output=Path(output),
         **options,
     )

@@ -106,3 +106,9 @@ class NoValidCandidateError(VrmpyTuneError):
 
 class FarmError(DeviceError):
     """A farm cannot be reached, is not trusted, or does not have what was asked of it."""
+
+
+class ModelError(VrmpyTuneError):
+    """A model file cannot be read, is not quantized, or asks for what import does not support."""
+
+    exit_code = 13

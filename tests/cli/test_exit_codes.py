@@ -52,7 +52,8 @@ def test_an_impossible_workload_is_a_sentence_and_exit_code_2(
         ("tune", DENSE, "--wings"),
         ("tune", DENSE, "--json", "--events", "-"),
         ("tune", DENSE, "--events", "/nonexistent/events.jsonl"),
-        ("tune", "resnet.onnx"),
+        ("tune", DENSE, "--top-tasks", "2"),
+        ("tune", "resnet.onnx", "--top-tasks", "0"),
         ("tune",),
         ("compile", DENSE),
         ("explain", DENSE, "--metric", "seconds"),
@@ -85,8 +86,17 @@ def test_bad_usage_is_a_sentence_and_exit_code_2(
     assert "Traceback" not in ended.stderr
 
 
-def test_a_model_is_said_to_come_later(command: Command) -> None:
-    assert "later version" in command("compile", "resnet.ONNX", "-o", "out").stderr
+@pytest.mark.parametrize("verb", [("tune",), ("compile", "-o", "out"), ("explain",)])
+def test_a_model_that_does_not_exist_is_named(command: Command, verb: tuple[str, ...]) -> None:
+    ended = command(verb[0], "resnet.ONNX", *verb[1:])
+    assert (ended.code, ended.stderr) == (2, "vrmpy-tune: There is no model resnet.ONNX.\n")
+
+
+@pytest.mark.parametrize("other", [(DENSE,), ("--suite", "peers"), ("second.onnx",)])
+def test_a_model_stands_alone(command: Command, other: tuple[str, ...]) -> None:
+    ended = command("explain", "first.onnx", *other)
+    assert ended.code == 2
+    assert "first.onnx is a model; name it alone" in ended.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no database", b"SQLite format 3\0 but cut"])

@@ -11,6 +11,7 @@ from tests.operators import WORKLOADS
 from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.workload import (
     AvgPool2d,
+    Concat,
     Conv2d,
     DepthwiseConv2d,
     Dequantize,
@@ -68,6 +69,8 @@ def test_drawn_operands_and_references_are_as_stated(text: str) -> None:
         ("clip:shape=4,dtype=f32", "dtype=f32"),
         ("pad:n=1,h=4,w=4,c=3,pad=1,dtype=u8,value=-1", "value=-1 is out of range"),
         ("layout:n=1,h=4,w=4,c=3,to=hwcn,dtype=u8", "to=hwcn is not a layout"),
+        ("concat:rows=4,parts=3x0,dtype=u8", "parts=0 is out of range"),
+        ("concat:rows=4x2,parts=3,dtype=u8", "rows=4x2 must be one"),
         ("quantize:shape=4,dtype=i32", "dtype=i32"),
         ("depthwise_conv2d:n=1,h=4,w=4,c=3,kh=3,kw=3,stride=0,pad=0,lhs=u8,rhs=i8", "stride=0"),
         (
@@ -149,6 +152,15 @@ def test_padding_is_the_value_and_the_rest_is_the_input() -> None:
     assert result.shape == (1, 2, 3, 3)
     assert np.array_equal(result[:, 1:, :2], values)
     assert (np.delete(result.ravel(), np.arange(9, 15)) == -7).all()
+
+
+def test_concatenation_keeps_every_part_in_its_columns() -> None:
+    workload = Concat(5, (3, 1, 3, 1))
+    parts = drawn(workload)
+    result = workload.reference(*parts)
+    assert result.shape == (5, 8)
+    for part, offset in zip(parts, workload.offsets, strict=True):
+        assert np.array_equal(result[:, offset : offset + part.shape[1]], part)
 
 
 def test_a_change_of_layout_and_back_is_no_change() -> None:

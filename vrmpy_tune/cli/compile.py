@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,11 +17,18 @@ from vrmpy_tune.cli.options import (
     Variants,
     Workloads,
     check_metric,
+    read_model,
     read_selection,
     stores,
 )
 from vrmpy_tune.cli.streams import one_document, say
+from vrmpy_tune.errors import UsageError
 from vrmpy_tune.target import parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vrmpy_tune.target import HexagonTarget
 
 
 def compile_kernels(
@@ -52,13 +59,22 @@ def compile_kernels(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compile kernels from stored records.
+    """Compile kernels, or a whole model, from stored records.
 
-    Each is verified on the device; what was applied, what was not and why is reported.
+    All is verified on the device; what was applied, what was not and why is reported.
     """
-    chosen = read_selection(workloads, suite, variant, say)
     hexagon = parse_target(target)
     check_metric(metric)
+    if model := read_model(workloads, suite, variant):
+        if compare_untuned:
+            raise UsageError("--compare-untuned is for workloads, not for models.")
+        options = {"metric": metric, "device": device if verify else None}
+        _compile_model(
+            model, hexagon, stores(records), output, as_json,
+            **options, strict=strict, exact=exact,
+        )  # fmt: skip
+        return
+    chosen = read_selection(workloads, suite, variant, say)
 
     from vrmpy_tune.compiler import compile_workloads
 
@@ -78,6 +94,64 @@ def compile_kernels(
             emit(report)
     if not as_json:
         print(report_text(report))
+
+
+def _compile_model(
+    model: Path,
+    target: HexagonTarget,
+    records: Sequence[str],
+    output: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    from vrmpy_tune.model.compile import compile_network
+    from vrmpy_tune.model.opening import open_model
+
+    with one_document(as_json) as emit:
+        network, source = open_model(model)
+        report = compile_network(
+            network, target=target, records=records, output=output, source=source, progress=say,
+            **options,
+        ).as_json()  # fmt: skip
+        if as_json:
+            emit(report)
+    if not as_json:
+        print(network_text(report))
+
+
+def network_text(report: dict[str, Any]) -> str:
+    """Return the document of ``compile --json`` of a model in words, two lines a task."""
+    lines = []
+    for task in report["tasks"]:
+        lines += [f"{task['count']:>3} x {task['workload']}", f"      {_task_figures(task)}"]
+    done = [f"{one} of {every} {name}" for name, (one, every) in report["tensorized"].items()]
+    lines.append(f"tensorized: {', '.join(done)}")
+    lookups = [task["lookup"] for task in report["tasks"] if task["record"] is not None]
+    lines.append(
+        f"{len(lookups)} of {len(report['tasks'])} tasks have records, "
+        f"{lookups.count('applied (by anchor)')} of them by anchor"
+    )
+    costs = [task["missing_costs_at_most"] for task in report["tasks"]]
+    if any(costs):
+        lines.append(f"what was missed costs at most {sum(filter(None, costs)):,} packets")
+    if report["verified"]:
+        lines.append(
+            f"{report['packets_total']:,} packets, {report['packets_critical']:,} on the critical "
+            "path; output verified"
+        )
+    lines.append(f"{report['seconds']['all']:.0f} s; see {report['artifact']}")
+    return "\n".join(lines)
+
+
+def _task_figures(task: dict[str, Any]) -> str:
+    parts = []
+    if task["packets"] is not None:
+        parts.append(f"{task['packets']:,} packets, {task['ceiling_fraction']:.1%} of the ceiling")
+    if task["record"] is None:
+        parts.append(f"{task['status']}, by the fixed rule")
+    else:
+        parts.append(f"record {task['record'][:16]} ({task['metric']}) {task['lookup']}")
+    return "; ".join(parts)
 
 
 def report_text(report: dict[str, Any]) -> str:

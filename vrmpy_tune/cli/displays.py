@@ -204,9 +204,12 @@ def notice(event: Event) -> str | None:
         case RunStarted():
             count = len(event.workloads)
             limit = f", at most {duration_text(event.time_s)}" if event.time_s is not None else ""
+            trials = f"{event.trials} trials each"
+            if event.shares:
+                trials = f"{min(event.shares)} to {max(event.shares)} trials each"
             line = (
                 f"Tuning {count} workload{'s' * (count > 1)} for {event.target} by {event.metric}, "
-                f"{event.trials} trials each{limit}, seed {event.seed}"
+                f"{trials}{limit}, seed {event.seed}"
             )
         case RecordsTransferred():
             line = (

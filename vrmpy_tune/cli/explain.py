@@ -15,6 +15,7 @@ from vrmpy_tune.cli.options import (
     Variants,
     Workloads,
     check_metric,
+    read_model,
     read_selection,
     stores,
 )
@@ -24,8 +25,10 @@ from vrmpy_tune.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from vrmpy_tune.records import Record, RecordReader
+    from vrmpy_tune.target import HexagonTarget
 
 
 def explain_workloads(
@@ -49,11 +52,15 @@ def explain_workloads(
     """
     from vrmpy_tune.records import open_stores
 
-    chosen = [str(workload) for workload in read_selection(workloads, suite, variant, say)]
-    name = parse_target(target).name
+    hexagon = parse_target(target)
+    name = hexagon.name
     metrics = METRICS if check_metric(metric) is None else (str(metric),)
+    model = read_model(workloads, suite, variant)
+    chosen = [] if model else [str(one) for one in read_selection(workloads, suite, variant, say)]
     with one_document(as_json) as emit, open_stores(stores(records)) as reader:
         rows = [_explain_one(reader, text, name, metrics, exact=exact) for text in chosen]
+        if model:
+            rows = _explain_model(reader, model, hexagon, metrics, exact=exact)
         if as_json:
             emit({"workloads": rows})
     if not as_json:
@@ -64,6 +71,8 @@ def explain_workloads(
 def explanation_text(row: dict[str, Any]) -> str:
     """Return an entry of ``explain --json`` in words."""
     lines = [row["workload"], f"  {row['status']}: {row['reason']}"]
+    if layers := row.get("layers"):
+        lines.insert(1, f"  {len(layers)} x: {', '.join(layers)}")
     for near in row["nearest"]:
         differing = "; ".join(
             f"{name} {difference['found']} instead of {difference['wanted']}"
@@ -71,6 +80,35 @@ def explanation_text(row: dict[str, Any]) -> str:
         )
         lines.append(f"  near: {near['record'][:16]} {near['workload']}: {differing or 'the same'}")
     return "\n".join(lines)
+
+
+def _explain_model(
+    reader: RecordReader,
+    model: Path,
+    target: HexagonTarget,
+    metrics: Sequence[str],
+    *,
+    exact: bool,
+) -> list[dict[str, Any]]:
+    """Return an entry for each task of a model, with its layers."""
+    from vrmpy_tune.compiler.anchor import from_variant
+    from vrmpy_tune.model.opening import open_model
+    from vrmpy_tune.model.tasks import tasks_of
+    from vrmpy_tune.records.lookup import Status
+
+    network, _ = open_model(model)
+    rows = []
+    for task in tasks_of(network):
+        row = _explain_one(reader, str(task.workload), target.name, metrics, exact=exact)
+        taken = None
+        if row["record"] is None and not exact:
+            taken = from_variant(task.workload, target, reader, metrics)
+        if taken is not None:
+            record = taken.record
+            row |= {"status": str(Status.BY_ANCHOR), "reason": taken.reason, "nearest": []}
+            row |= {"record": record.id, "metric": record.metric, "value": record.value}
+        rows.append({**row, "count": task.count, "layers": list(task.layers)})
+    return rows
 
 
 def _explain_one(

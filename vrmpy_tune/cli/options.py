@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
@@ -22,8 +23,8 @@ STORE_HELP: Final = (
 Workloads: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[WORKLOAD]",
-        help="For example dense:m=128,n=768,k=768,lhs=u8,rhs=u8; or name a --suite.",
+        metavar="[WORKLOAD|MODEL.onnx]",
+        help="For example dense:m=128,n=768,k=768,lhs=u8,rhs=u8; or name a model or a --suite.",
         show_default=False,
     ),
 ]
@@ -65,15 +66,34 @@ def read_workloads(texts: Sequence[str]) -> list[Workload]:
     Raises
     ------
     UsageError
-        If one is no workload, or is a model.
+        If one is no workload, or is a model, which stands alone.
     """
-    models = [text for text in texts if text.lower().endswith(".onnx")]
+    models = [text for text in texts if _is_model(text)]
     if models:
-        raise UsageError(
-            f"{models[0]} is a model, and models come with a later version. "
-            "Until then name its operators, for example dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
-        )
+        raise UsageError(f"{models[0]} is a model; name it alone, without workloads or a suite.")
     return list(dict.fromkeys(parse_workload(text) for text in texts))
+
+
+def read_model(
+    texts: Sequence[str] | None, suite: str | None, variants: Sequence[str] | None = None
+) -> Path | None:
+    """Return the file of the model, if one is named and nothing else.
+
+    Raises
+    ------
+    UsageError
+        If there is no such file.
+    """
+    if not texts or len(texts) > 1 or suite is not None or variants or not _is_model(texts[0]):
+        return None
+    path = Path(texts[0])
+    if not path.is_file():
+        raise UsageError(f"There is no model {path}.")
+    return path
+
+
+def _is_model(text: str) -> bool:
+    return text.lower().endswith(".onnx")
 
 
 def read_selection(

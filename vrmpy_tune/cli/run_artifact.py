@@ -22,13 +22,24 @@ def run_kernels(
     ] = None,
     device: Device = "qemu",
     profile: Annotated[bool, typer.Option("--profile", help="A line for each layer.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Check a model's outputs.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Run a compiled artifact on a device."""
+    """Run a compiled artifact on a device, and check its outputs."""
     from vrmpy_tune.compiler import run_artifact
+    from vrmpy_tune.model.artifact import is_network
 
     with one_document(as_json) as emit:
-        report = run_artifact(directory, inputs=inputs, output=output, device=device).as_json()
+        if is_network(directory):
+            from vrmpy_tune.model.files import run_files
+
+            report = run_files(
+                directory, inputs=inputs, output=output, device=device, verify=verify
+            ).as_json()
+        else:
+            report = run_artifact(directory, inputs=inputs, output=output, device=device).as_json()
         if as_json:
             emit(report)
     if not as_json:
@@ -42,7 +53,8 @@ def report_text(report: dict[str, Any], *, profile: bool) -> str:
         for layer in report["layers"]:
             lines.append(
                 f"{layer['packets_total']:>15,} packets {layer['share']:>6.1%} "
-                f"{layer['macs'] / layer['packets_total']:>6.1f} MACs/packet  {layer['name']}"
+                f"{layer['macs'] / max(1, layer['packets_total']):>6.1f} MACs/packet  "
+                f"{layer['name']}"
             )
     lines.append(
         f"{report['packets_total']:,} packets in all, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,10 +18,12 @@ from vrmpy_tune.cli.options import (
     Workloads,
     check_metric,
     read_duration,
+    read_model,
     read_selection,
     waiting,
 )
 from vrmpy_tune.cli.streams import one_document, say
+from vrmpy_tune.errors import UsageError
 from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.tune.effort import EFFORTS
@@ -28,10 +31,11 @@ from vrmpy_tune.tune.effort import effort as effort_called
 from vrmpy_tune.tune.events import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.events import Event
+    from vrmpy_tune.tune.run import TuneResult
     from vrmpy_tune.workload import Workload
 
 _EFFORT_HELP = "How much to spend: " + ", ".join(
@@ -62,6 +66,10 @@ def tune_workloads(
     records: Annotated[
         str | None, typer.Option("--records", metavar="URL", help=STORE_HELP)
     ] = None,
+    top_tasks: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a model, only so many of its tasks, the heaviest first."),
+    ] = None,
     transfer: Annotated[
         bool, typer.Option(help="Start from what records of similar workloads say.")
     ] = True,
@@ -75,10 +83,16 @@ def tune_workloads(
 ) -> None:
     """Search, measure and store kernels.
 
+    Of a model, each distinct layer is a task, and the trials (so many a task on average) are spread
+    by the packets that the task takes of the whole.
+
     The same command again resumes.  Ctrl-C keeps everything that was measured and prints that
     command.
     """
-    chosen = read_selection(workloads, suite, variant, say)
+    model = read_model(workloads, suite, variant)
+    if model is None and top_tasks is not None:
+        raise UsageError("--top-tasks is for models.")
+    chosen = [] if model else read_selection(workloads, suite, variant, say)
     hexagon = parse_target(target)
     check_metric(metric)
     effort_called(effort)
@@ -100,8 +114,16 @@ def tune_workloads(
             interrupted |= isinstance(event, Interrupted)
             show(event)
 
-        results = tune(
-            _with_spaces(chosen, hexagon) if suite else chosen,
+        run: Callable[..., list[TuneResult]]
+        if model:
+            from vrmpy_tune.model.tuning import tune_model
+
+            run = partial(tune_model, model, top_tasks=top_tasks, leave_out=say)
+        elif suite:
+            run = partial(tune, _with_spaces(chosen, hexagon))
+        else:
+            run = partial(tune, chosen)
+        results = run(
             target=hexagon,
             device=device,
             metric=metric,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from vrmpy_tune.device.protocol import TensorSpec
 from vrmpy_tune.errors import ArtifactError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from vrmpy_tune.compiler.kernel import Kernel
@@ -83,27 +85,17 @@ def write_kernel(
     ArtifactError
         If a file cannot be written.
     """
-    place = root / directory
     files = {
         "kernel.o": kernel.code,
         "kernel.s": kernel.assembly.encode(),
         "kernel.tir.py": kernel.tir.encode(),
     }
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (place / name).write_bytes(content)
-    except OSError as error:
-        raise ArtifactError(
-            f"The artifact directory {place} cannot be written ({error.strerror}); "
-            "choose another with --output, or make room."
-        ) from error
     return {
         **entry,
         "directory": directory,
         "symbol": SYMBOL,
-        "arguments": [_spec_json(spec) for spec in (*kernel.inputs, kernel.output)],
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        "arguments": [spec_json(spec) for spec in (*kernel.inputs, kernel.output)],
+        "files": write_files(root / directory, files),
     }
 
 
@@ -124,13 +116,13 @@ def write_manifest(root: Path, manifest: dict[str, Any]) -> None:
         raise ArtifactError(f"The artifact is incomplete: {error}") from error
 
 
-def read_artifact(root: Path) -> list[StoredKernel]:
-    """Read an artifact and check every hash.
+def read_manifest(root: Path) -> dict[str, Any]:
+    """Read the manifest of an artifact directory.
 
     Raises
     ------
     ArtifactError
-        If the directory is none, is from a newer version, or a file is missing or altered.
+        If the directory is none, or is from a newer version.
     """
     path = root / MANIFEST
     try:
@@ -142,17 +134,75 @@ def read_artifact(root: Path) -> list[StoredKernel]:
             f"{root} is not an artifact directory: {path.name} cannot be read ({error}). "
             "Compile again with vrmpy-tune compile."
         ) from error
-    try:
+    with damage_told(path):
         if manifest["schema"] != SCHEMA:
             raise ArtifactError(
                 f"{path} has schema {manifest['schema']}, this version reads {SCHEMA}; "
                 "compile again."
             )
-        return [_read_kernel(root, entry) for entry in manifest["kernels"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return dict(manifest)
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn what reading fields of a damaged manifest raises into an ``ArtifactError``."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
             f"{path} is damaged ({type(error).__name__}: {error}); compile again."
         ) from error
+
+
+def read_artifact(root: Path) -> list[StoredKernel]:
+    """Read an artifact of kernels and check every hash.
+
+    Raises
+    ------
+    ArtifactError
+        If the directory is none, is from a newer version, or a file is missing or altered.
+    """
+    manifest = read_manifest(root)
+    with damage_told(root / MANIFEST):
+        return [_read_kernel(root, entry) for entry in manifest["kernels"]]
+
+
+def read_checked(path: Path, digest: str) -> bytes:
+    """Return a file's content.
+
+    Raises
+    ------
+    ArtifactError
+        If it is missing, or its SHA-256 is not ``digest``.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read ({error.strerror}); compile again.") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ArtifactError(f"{path} was altered after it was compiled; compile again.")
+    return content
+
+
+def write_files(root: Path, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Write files into an artifact directory, which is made; return their SHA-256 by name.
+
+    Raises
+    ------
+    ArtifactError
+        If one cannot be written.
+    """
+    try:
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except OSError as error:
+        raise ArtifactError(
+            f"The artifact directory {root} cannot be written ({error.strerror}); "
+            "choose another with --output, or make room."
+        ) from error
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
 def _read_kernel(root: Path, entry: dict[str, Any]) -> StoredKernel:
@@ -165,16 +215,8 @@ def _read_kernel(root: Path, entry: dict[str, Any]) -> StoredKernel:
             f"{', '.join(sorted(FILES))}, which is refused."
         )
     for file, digest in entry["files"].items():
-        path = root / name / file
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{path} cannot be read ({error.strerror}); compile again.") from (
-                error
-            )
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise ArtifactError(f"{path} was altered after it was compiled; compile again.")
-    *inputs, output = (_spec(one) for one in entry["arguments"])
+        read_checked(root / name / file, digest)
+    *inputs, output = (spec_of(one) for one in entry["arguments"])
     return StoredKernel(
         name,
         str(entry["workload"]),
@@ -186,9 +228,11 @@ def _read_kernel(root: Path, entry: dict[str, Any]) -> StoredKernel:
     )
 
 
-def _spec_json(spec: TensorSpec) -> dict[str, Any]:
+def spec_json(spec: TensorSpec) -> dict[str, Any]:
+    """Return an argument's specification as JSON data; :func:`spec_of` reads it."""
     return {"shape": list(spec.shape), "dtype": spec.dtype}
 
 
-def _spec(value: dict[str, Any]) -> TensorSpec:
+def spec_of(value: dict[str, Any]) -> TensorSpec:
+    """Read what :func:`spec_json` wrote; raises what :func:`damage_told` turns."""
     return TensorSpec(tuple(int(extent) for extent in value["shape"]), str(value["dtype"]))

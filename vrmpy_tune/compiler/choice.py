@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from search_spaces import find_space, spaces_for
+from vrmpy_tune.compiler.anchor import from_variant
 from vrmpy_tune.errors import StaleRecordError
 from vrmpy_tune.measurement import METRICS
-from vrmpy_tune.records.lookup import Lookup, lookup
+from vrmpy_tune.records.lookup import Lookup, Status, lookup
 from vrmpy_tune.replay import replay
 from vrmpy_tune.toolchain.codegen import provenance
 
@@ -54,6 +55,7 @@ def choose(
     *,
     metric: str | None = None,
     exact: bool = False,
+    by_anchor: bool = False,
 ) -> Choice:
     """Return the best stored record's schedule, or the fixed rule's where there is none.
 
@@ -68,17 +70,44 @@ def choose(
         default.
     exact:
         Accept no record of another toolchain.
+    by_anchor:
+        Where the workload has no record, take the choices of another fused variant's record
+        (:mod:`vrmpy_tune.compiler.anchor`).
 
     Raises
     ------
     StoreError
         If a store cannot be read.
     """
-    metrics = METRICS if metric is None else (metric,)
-    found, space, schedule = applicable(workload, target, records, metrics, exact=exact)
+    found, space, schedule = stored_schedule(
+        workload, target, records, metric=metric, exact=exact, by_anchor=by_anchor
+    )
     if space is None or schedule is None:
         space, schedule = fixed_schedule(workload, target)
     return Choice(workload, space, schedule, found)
+
+
+def stored_schedule(
+    workload: Workload,
+    target: HexagonTarget,
+    records: RecordReader,
+    *,
+    metric: str | None = None,
+    exact: bool = False,
+    by_anchor: bool = False,
+) -> tuple[Lookup, Space | None, Schedule | None]:
+    """Return how the lookup of a record ended, and its space and schedule if there is one.
+
+    The parameters and errors are those of :func:`choose`.
+    """
+    metrics = METRICS if metric is None else (metric,)
+    found, space, schedule = applicable(workload, target, records, metrics, exact=exact)
+    if schedule is None and by_anchor:
+        taken = from_variant(workload, target, records, metrics)
+        if taken is not None:
+            found = Lookup(taken.record, Status.BY_ANCHOR, taken.reason, found.stale)
+            return found, taken.space, taken.schedule
+    return found, space, schedule
 
 
 def applicable(
@@ -133,9 +162,11 @@ def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Sc
     """Return the schedule that the packet arithmetic prefers among a few fixed samples.
 
     This is what an unknown workload is compiled with, and the ``vrmpy_tune:fixed`` row of a
-    benchmark; nothing is measured.
+    benchmark; nothing is measured.  A workload that no space covers stays as it is.
     """
     from tvm.s_tir import Schedule
+
+    from vrmpy_tune.compiler.naive import Unscheduled
 
     best: tuple[float, Space, Schedule] | None = None
     for space in spaces_for(workload, target):
@@ -145,5 +176,7 @@ def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Sc
                 cost = space.estimate(workload, schedule.trace)
                 if best is None or cost < best[0]:
                     best = (cost, space, schedule)
-    assert best is not None  # every workload has a space
+    if best is None:
+        plain = Unscheduled(workload.operator, 1, "nothing may be chosen")
+        return plain, Schedule(plain.module(workload))
     return best[1], best[2]

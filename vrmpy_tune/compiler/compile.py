@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 STATUS: Final = {
     Status.APPLIED: "applied",
     Status.OTHER_TOOLCHAIN: "applied",
+    Status.BY_ANCHOR: "applied",
     Status.STALE: "stale",
     Status.MISSING: "missing",
 }

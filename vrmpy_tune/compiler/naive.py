@@ -8,6 +8,7 @@ import tvm
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from search_spaces.space import Space
 from vrmpy_tune.compiler.naive_operators import write_operator
 from vrmpy_tune.device.protocol import TensorSpec
 from vrmpy_tune.intrin.requantize import Element, Epilogue, Operands, store_requantized
@@ -15,6 +16,11 @@ from vrmpy_tune.target import VECTOR_BYTES
 from vrmpy_tune.workload import NUMPY_TYPES, Contraction, Conv2d, Dense
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tvm.s_tir import Schedule, Trace
+
+    from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
 
 
@@ -30,6 +36,25 @@ def naive_module(workload: Workload) -> tvm.IRModule:
         if not write_operator(workload, list(named.values())) and isinstance(workload, Contraction):
             _contraction(workload, named)
     return tvm.IRModule({"main": builder.get()})
+
+
+class Unscheduled(Space):
+    """The space of workloads that nothing covers: their program as it is, on plain operands."""
+
+    def module(self, workload: Workload) -> tvm.IRModule:  # noqa: D102
+        return naive_module(workload)
+
+    def generator(  # noqa: D102
+        self, workload: Workload, target: HexagonTarget
+    ) -> Callable[[Schedule], list[Schedule]]:
+        return lambda schedule: [schedule]
+
+    def estimate(self, workload: Workload, trace: Trace) -> float:
+        """Return the packet bound, for there is nothing to tell by."""
+        return float(workload.packet_bound)
+
+    def features(self, workload: Workload, trace: Trace) -> list[float]:  # noqa: D102
+        return [self.estimate(workload, trace)]
 
 
 def naive_inputs(workload: Workload) -> tuple[TensorSpec, ...]:

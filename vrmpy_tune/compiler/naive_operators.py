@@ -13,6 +13,7 @@ from vrmpy_tune.workload import (
     NUMPY_TYPES,
     AvgPool2d,
     Clip,
+    Concat,
     DepthwiseConv2d,
     Dequantize,
     GlobalAvgPool2d,
@@ -167,6 +168,14 @@ def _layout(workload: Layout, activations: Any, output: Any) -> None:
         T.buffer_store(output, activations[source], [b, first, second, third])
 
 
+def _concat(workload: Concat, *buffers: Any) -> None:
+    *parts, output = buffers
+    for part, size, offset in zip(parts, workload.parts, workload.offsets, strict=True):
+        with T.grid(workload.rows, size) as loops, T.sblock(f"copy_{part.name}"):
+            row, column = _spatial((workload.rows, size), loops)
+            T.buffer_store(output, part[row, column], [row, offset + column])
+
+
 def _quantize(
     workload: Quantize, activations: Any, scale: Any, zero_point: Any, output: Any
 ) -> None:
@@ -260,6 +269,7 @@ _WRITERS: Final[dict[type[Workload], Callable[..., None]]] = {
     GlobalAvgPool2d: _global_avg_pool,
     Pad: _pad,
     Layout: _layout,
+    Concat: _concat,
     Quantize: _quantize,
     Dequantize: _dequantize,
 }

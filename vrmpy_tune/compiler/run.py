@@ -21,6 +21,7 @@ from vrmpy_tune.workload import parse_workload
 from vrmpy_tune.workload.inputs import INPUT_SETS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from vrmpy_tune.device.protocol import Device
@@ -113,7 +114,7 @@ def run_artifact(
             layers.append((workload, counts))
             results[OUTPUT if kernel.name == ONLY else kernel.name] = outcome
     if output is not None:
-        _write_outputs(output, results)
+        write_arrays(output, results)
     return RunReport(tuple(layers))
 
 
@@ -153,12 +154,23 @@ def _run(
     return result.counts[0], actual
 
 
-def _read_inputs(path: Path, workload: Workload) -> tuple[np.ndarray, ...]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of an ``--input`` file by name.
+
+    Raises
+    ------
+    UsageError
+        If it is no ``.npz`` file.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:
         raise UsageError(f"--input {path} is not an .npz file of arrays ({error}).") from error
+
+
+def _read_inputs(path: Path, workload: Workload) -> tuple[np.ndarray, ...]:
+    arrays = read_arrays(path)
     for operand in workload.operands:
         array = arrays.get(operand.name)
         if array is None:
@@ -174,7 +186,14 @@ def _read_inputs(path: Path, workload: Workload) -> tuple[np.ndarray, ...]:
     return tuple(arrays[operand.name] for operand in workload.operands)
 
 
-def _write_outputs(path: Path, results: dict[str, np.ndarray]) -> None:
+def write_arrays(path: Path, results: Mapping[str, np.ndarray]) -> None:
+    """Write the arrays of an ``--output`` file by name.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written.
+    """
     try:
         with path.open("wb") as file:
             np.savez(file, **results)  # type: ignore[arg-type]

@@ -27,6 +27,8 @@ class Status(StrEnum):
 
     APPLIED = "applied"
     OTHER_TOOLCHAIN = "applied (other toolchain)"
+    BY_ANCHOR = "applied (by anchor)"
+    """The record is of another fused variant of the workload."""
     STALE = "stale"
     """There are records, but the trace of none replays."""
     MISSING = "missing"
@@ -34,7 +36,7 @@ class Status(StrEnum):
     @property
     def is_hit(self) -> bool:
         """Whether there is a record to apply."""
-        return self in (Status.APPLIED, Status.OTHER_TOOLCHAIN)
+        return self in (Status.APPLIED, Status.OTHER_TOOLCHAIN, Status.BY_ANCHOR)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class RunStarted(Event):
         The command that continues this run after an interruption.
     time_s:
         Seconds after which the run ends; ``None`` for no limit.
+    shares:
+        Candidates of each workload, where they are not ``trials`` for all.
     """
 
     kind: ClassVar[str] = "run-started"
@@ -57,6 +59,7 @@ class RunStarted(Event):
     trials: int
     resume_command: str
     time_s: float | None = None
+    shares: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

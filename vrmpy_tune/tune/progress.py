@@ -100,7 +100,9 @@ class Progress:
             case RunStarted():
                 self._started = self._clock()
                 self._time_s = event.time_s
-                self.tasks = {text: TaskProgress(text, event.trials) for text in event.workloads}
+                shares = event.shares or (event.trials,) * len(event.workloads)
+                pairs = zip(event.workloads, shares, strict=True)
+                self.tasks = {text: TaskProgress(text, share) for text, share in pairs}
             case CandidateMeasured():
                 task = self.tasks[event.workload]
                 return task if task.observe(event) else None

@@ -31,7 +31,7 @@ from vrmpy_tune.tune.task import Task
 from vrmpy_tune.verification import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vrmpy_tune.device.protocol import Device
     from vrmpy_tune.records.record import Record
@@ -149,6 +149,8 @@ def tune(
     transfer: bool = True,
     early_stop: bool = True,
     search: str = "evolutionary",
+    shares: Mapping[Workload, int] | None = None,
+    command: str | None = None,
     events: Callable[[Event], None] = lambda _: None,
 ) -> list[TuneResult]:
     """Search, measure and store; the same call again resumes and measures nothing twice.
@@ -176,6 +178,10 @@ def tune(
         Whether a search may end before its trials are spent, when more would be of no use.
     search:
         ``evolutionary``, or ``random`` to compare it with.
+    shares:
+        Candidates of each workload, where they are not the same for all.
+    command:
+        The command that resumes this run; by default that which names every workload.
     events:
         Told what happens, one event at a time.
 
@@ -196,9 +202,9 @@ def tune(
     from vrmpy_tune.tune.evaluator import Evaluator
 
     url = records or default_url()
-    command = _resume_command(
-        workloads, target=target, device=device, metric=metric, trials=trials,
-        time_s=time_s, effort=effort, seed=seed, records=records,
+    command = command or resume_command(
+        [str(workload) for workload in workloads], target=target, device=device, metric=metric,
+        trials=trials, time_s=time_s, effort=effort, seed=seed, records=records,
         transfer=transfer, early_stop=early_stop,
     )  # fmt: skip
     with open_store(url) as store, open_device(device) as opened:
@@ -206,11 +212,12 @@ def tune(
         slots = opened.info().slots
         # Kernels run wherever the device is, but code is generated here.
         cores = len(os.sched_getaffinity(0))
-        tasks = _tasks(workloads, target, budget)
+        tasks = _tasks(workloads, target, shares or dict.fromkeys(workloads, budget))
         texts = tuple(str(workload) for workload in workloads)
         if transfer and search != "random":
             _transfer(store, tasks, target, metric, texts)
-        events(RunStarted(texts, target.name, metric, seed, budget, command, time_s))
+        each = tuple(shares[workload] for workload in workloads) if shares else ()
+        events(RunStarted(texts, target.name, metric, seed, budget, command, time_s, each))
         for workload in workloads:
             own = tuple(task.space.name for task in tasks if task.workload is workload)
             events(TaskStarted(str(workload), own))
@@ -282,11 +289,13 @@ def _check_device(device: Device, target: HexagonTarget, metric: str) -> None:
         )
 
 
-def _tasks(workloads: Sequence[Workload], target: HexagonTarget, trials: int) -> list[Task]:
+def _tasks(
+    workloads: Sequence[Workload], target: HexagonTarget, shares: Mapping[Workload, int]
+) -> list[Task]:
     """Return each workload in each of its spaces, if there is a candidate for each."""
     tasks = []
     for workload in workloads:
-        verifier = Verifier(workload)
+        verifier, trials = Verifier(workload), shares[workload]
         spaces = spaces_for(workload, target)[:trials]
         tasks += [Task(workload, space, trials, verifier) for space in spaces]
     return tasks
@@ -380,15 +389,23 @@ def _no_candidate(workloads: Sequence[Workload], tasks: list[Task]) -> str:
     return " ".join([*sentences, "Run with --events - to see each one, or vrmpy-tune doctor."])
 
 
-def _resume_command(workloads: Sequence[Workload], *, target: HexagonTarget, **options: Any) -> str:
-    """Return the command that resumes this run: the same command."""
-    names = {"time_s": "--time"}
+def resume_command(names: Sequence[str], *, target: HexagonTarget, **options: Any) -> str:
+    """Return the command that resumes a run: the same command.
+
+    Parameters
+    ----------
+    names:
+        The workloads, or the model, that it names.
+    options:
+        Arguments of :func:`tune`, and other options of the command.
+    """
+    others = {"time_s": "--time"}
     defaults = {"device": "qemu", "metric": METRICS[0], "effort": "normal", "seed": 0}
-    parts = ["vrmpy-tune", "tune", *(str(workload) for workload in workloads)]
-    parts += ["--target", target.name]
+    parts = ["vrmpy-tune", "tune", *names, "--target", target.name]
     for name, value in options.items():
+        option = name.replace("_", "-")
         if isinstance(value, bool):
-            parts += [] if value else [f"--no-{name.replace('_', '-')}"]
+            parts += [] if value else [f"--no-{option}"]
         elif value is not None and value != defaults.get(name):
-            parts += [names.get(name, f"--{name}"), str(value)]
+            parts += [others.get(name, f"--{option}"), str(value)]
     return shlex.join(parts)

@@ -61,6 +61,7 @@ WORKLOADS: Final = (
     "global_avg_pool2d:n=1,h=7,w=7,c=131,dtype=u8",
     "pad:n=1,h=7,w=6,c=64,pad=1,dtype=u8,value=3",
     "layout:n=1,h=7,w=7,c=31,to=nhwc,dtype=u8",
+    "concat:rows=7,parts=33x64,dtype=u8",
     "quantize:shape=3x33,dtype=i8",
     "dequantize:shape=3x129,dtype=u8",
 )

@@ -22,7 +22,7 @@ from vrmpy_tune.workload.conversion import Dequantize, Quantize
 from vrmpy_tune.workload.dense import Dense
 from vrmpy_tune.workload.depthwise import DepthwiseConv2d
 from vrmpy_tune.workload.elementwise import Clip, QuantizedAdd, QuantizedMultiply
-from vrmpy_tune.workload.movement import Layout, Pad
+from vrmpy_tune.workload.movement import Concat, Layout, Pad
 from vrmpy_tune.workload.parse import MAX_TEXT, OPERATORS, parse_workload
 from vrmpy_tune.workload.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
@@ -36,6 +36,7 @@ __all__ = [
     "OPERATORS",
     "AvgPool2d",
     "Clip",
+    "Concat",
     "Contraction",
     "Conv2d",
     "Dense",

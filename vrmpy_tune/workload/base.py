@@ -171,7 +171,7 @@ _ITEM_BYTES: Final = {"u8": 1, "i8": 1, "i32": 4, "f32": 4}
 def _format_field(name: str, value: object) -> str:
     if not isinstance(value, tuple):
         return str(value)
-    if name != "shape":
+    if name not in ("shape", "parts"):
         if len(value) == 4 and value[:2] == value[2:]:
             value = value[:2]
         if len(set(value)) == 1:

@@ -1,4 +1,4 @@
-"""Operators that move bytes: padding, and changes of layout."""
+"""Operators that move bytes: padding, changes of layout, and concatenation."""
 
 from __future__ import annotations
 
@@ -162,3 +162,65 @@ class Layout(Workload):
         (activations,) = operands
         axes = (0, 2, 3, 1) if self.to == "nhwc" else (0, 3, 1, 2)
         return np.ascontiguousarray(activations.transpose(axes))
+
+
+@dataclass(frozen=True)
+class Concat(Workload):
+    """Tensors put side by side, row by row: ``[rows, part]`` each, to ``[rows, sum of parts]``.
+
+    Tensors of any rank are such matrices: columns are the axis of concatenation and those behind.
+
+    Attributes
+    ----------
+    rows:
+        Rows of all tensors.
+    parts:
+        Columns of each; ``64x32`` in the text.
+    dtype:
+        ``"u8"`` or ``"i8"``.
+    """
+
+    rows: int
+    parts: tuple[int, ...]
+    dtype: str = "u8"
+
+    operator: ClassVar[str] = "concat"
+    fields: ClassVar[dict[str, int | str | None]] = dict.fromkeys(("rows", "parts", "dtype"))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.parts, tuple):
+            object.__setattr__(self, "parts", (self.parts,))
+        self.check_range(dict.fromkeys(("rows", "parts"), (1, MAX_EXTENT)))
+        self.check_choice("dtype", OPERAND_TYPES, "an 8-bit type")
+        self.check_sizes()
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """First column of each part in the output."""
+        return tuple(sum(self.parts[:index]) for index in range(len(self.parts)))
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:  # noqa: D102
+        return tuple(
+            Operand(f"part{index}", (self.rows, size), self.dtype)
+            for index, size in enumerate(self.parts)
+        )
+
+    @property
+    def output(self) -> Operand:  # noqa: D102
+        return Operand("output", (self.rows, sum(self.parts)), self.dtype)
+
+    @property
+    def macs(self) -> int:
+        """Elements of the output."""
+        return product(self.output.shape)
+
+    @property
+    def packet_bound(self) -> int:
+        """A packet loads one vector and stores one."""
+        return ceildiv(self.macs, VECTOR_BYTES)
+
+    def reference(self, *operands: np.ndarray) -> np.ndarray:  # noqa: D102
+        import numpy as np
+
+        return np.concatenate(operands, axis=1)

@@ -13,7 +13,7 @@ from vrmpy_tune.workload.conversion import Dequantize, Quantize
 from vrmpy_tune.workload.dense import Dense
 from vrmpy_tune.workload.depthwise import DepthwiseConv2d
 from vrmpy_tune.workload.elementwise import Clip, QuantizedAdd, QuantizedMultiply
-from vrmpy_tune.workload.movement import Layout, Pad
+from vrmpy_tune.workload.movement import Concat, Layout, Pad
 from vrmpy_tune.workload.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 MAX_TEXT: Final = 1024
@@ -33,6 +33,7 @@ OPERATORS: Final[dict[str, type[Workload]]] = {
         GlobalAvgPool2d,
         Pad,
         Layout,
+        Concat,
         Quantize,
         Dequantize,
     )
@@ -42,7 +43,7 @@ OPERATORS: Final[dict[str, type[Workload]]] = {
 _WORDS: Final = frozenset(("lhs", "rhs", "layout", "out", "requant", "act", "dtype", "to"))
 """Fields that hold a word."""
 
-_LISTS: Final = frozenset(("stride", "dilation", "pad", "shape"))
+_LISTS: Final = frozenset(("stride", "dilation", "pad", "shape", "parts"))
 """Fields that may hold several numbers."""
 
 _FIELD: Final = re.compile(r"([a-z_]+)=([a-z0-9x.+-]+)")

@@ -34,6 +34,7 @@ READ_COUNTER(read_instructions, "0x6a15c000")
 READ_COUNTER(read_hvx, "0x6a16c000")
 
 static struct counters excluded; /* executed, but not charged to the kernel */
+static struct counters call_start;
 static struct counters paused_at;
 static struct counters call_cost; /* what measuring an empty kernel reads */
 static struct counters task_cost; /* what measuring an empty task reads */
@@ -144,6 +145,7 @@ static __attribute__((noinline)) int measured_call(kernel_function kernel,
                                                    TVMFFIAny *result, struct counters *cost) {
   syscall(REGION_SYSCALL, REGION_BEGIN);
   struct counters start = read_counters();
+  call_start = start;
   int status = kernel(NULL, arguments, count, result);
   struct counters end = read_counters();
   syscall(REGION_SYSCALL, REGION_END);
@@ -198,4 +200,11 @@ int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t 
     accounts->context_packets[c] = parallel_load[c] + (c == 0 ? serial : 0);
   }
   return status;
+}
+
+void vrmpy_progress(uint64_t *total, uint64_t *critical) {
+  struct counters now = read_counters();
+  *total = since(call_start, now).packets - excluded.packets;
+  *critical = *total - parallel_packets + parallel_critical;
+  excluded = plus(excluded, since(now, read_counters()));
 }

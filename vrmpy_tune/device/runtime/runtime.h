@@ -108,6 +108,10 @@ int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t 
 void accounting_pause(void);
 void accounting_resume(void);
 
+/* Packets charged to the kernel so far in this call, outside of parallel regions; a network asks
+ * between its layers (device/network/executor.c).  Asking is not charged. */
+void vrmpy_progress(uint64_t *total, uint64_t *critical);
+
 /* --- tvm_abi.c: what kernels compiled by TVM refer to ------------------------------------- */
 
 /* Point the function variables that TVM emits into every object at this runtime. */

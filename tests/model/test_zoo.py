@@ -1,0 +1,120 @@
+"""The zoo's models are what they say, and their layers are those that records were tuned for."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.comparison import Reference, layer_differences, output_difference
+from vrmpy_tune.model.network import network_of
+from vrmpy_tune.model.onnx_import import import_onnx, integer_module, normalized_model
+from vrmpy_tune.model.zoo import ZOO, mobilenet_v2, resnet50, small_residual
+from vrmpy_tune.model.zoo.mobilenet import mobilenet_v2_float, normalized
+from vrmpy_tune.model.zoo.pictures import PICTURES, picture
+from vrmpy_tune.model.zoo.torch_file import MAGIC, read_tensors
+from vrmpy_tune.suites import suite_called
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZE = 224
+
+
+def suite_texts(name: str) -> Counter[str]:
+    members = suite_called(name).select(["int8"])
+    return Counter({one.text: one.count for one in members})
+
+
+def test_a_model_is_made_once() -> None:
+    first = small_residual()
+    changed = first.stat().st_mtime_ns
+    assert small_residual() == first
+    # Looking an entry up marks it as used, and rewrites nothing.
+    assert first.stat().st_mtime_ns >= changed
+    assert set(ZOO) == {"small-residual", "resnet50", "mobilenet-v2"}
+
+
+def test_the_small_network_is_near_onnxruntime_layer_by_layer_and_whole() -> None:
+    path = small_residual()
+    model = normalized_model(path)
+    network, plain = (network_of(integer_module(model, fuse=fuse)) for fuse in (True, False))
+    reference = Reference(model)
+    outputs = []
+    for name in ("chelsea", "grass", "page"):
+        feed = {"image": picture(name, 32)[None]}
+        differences = layer_differences(plain, reference, feed)
+        assert len(differences) == len(plain.layers)
+        assert max(one.largest for one in differences) <= 1
+        assert output_difference(network, reference, feed).unoptimized <= 4
+        outputs.append(reference.outputs(feed, precise=False)[0])
+    scale = network.outputs[0].scale
+    assert all(
+        np.abs(one - other).max() > 10 * scale
+        for index, one in enumerate(outputs)
+        for other in outputs[:index]
+    )
+
+
+@pytest.mark.slow
+def test_every_layer_of_resnet50_is_one_of_its_suite() -> None:
+    network = network_of(import_onnx(resnet50()))
+    assert Counter(str(one.workload) for one in network.layers) == suite_texts("resnet50-int8")
+
+
+@pytest.mark.slow
+def test_every_layer_of_mobilenet_is_one_of_its_suite_but_for_bounds_and_the_stem() -> None:
+    network = network_of(import_onnx(mobilenet_v2()))
+    texts = Counter(str(one.workload).replace("act=clip", "act=relu") for one in network.layers)
+    suite = Counter[str]()
+    for text, count in suite_texts("mobilenetv2-int8").items():
+        suite[text.replace("act=clip", "act=relu")] += count
+    (stem,) = texts - suite
+    (expected,) = suite - texts
+    assert stem == f"{expected},lzp={network.inputs[0].zero_point}"
+
+
+def test_real_weights_know_what_pictures_show() -> None:
+    import onnxruntime
+
+    model, _ = mobilenet_v2_float(PICTURES[:1])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    # ImageNet's classes: Egyptian cat, espresso.
+    for name, label in (("chelsea", 285), ("coffee", 967)):
+        values = normalized(picture(name, SIZE)[None])
+        assert session.run(None, {"image": values})[0].argmax() == label
+
+
+@pytest.mark.parametrize("size", [32, 33, 224])
+def test_pictures_have_three_channels_between_0_and_1(size: int) -> None:
+    for name in PICTURES[:2]:
+        pixels = picture(name, size)
+        assert pixels.shape == (3, size, size)
+        assert pixels.dtype == np.float32
+        assert 0 <= pixels.min() < pixels.max() <= 1
+
+
+class _Hostile:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("pickles can call anything",)
+
+
+@pytest.mark.parametrize("content", ["hostile", "cut", "other"])
+def test_a_file_of_weights_is_read_without_running_what_it_asks_for(
+    tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.BytesIO()
+    for part in (MAGIC, 1001, {}, _Hostile()) if content == "hostile" else (MAGIC, 1001):
+        pickle.dump(part, stream, protocol=2)
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"no pickle" if content == "other" else stream.getvalue())
+    with pytest.raises(ModelError, match="not a file of PyTorch weights"):
+        read_tensors(path)
+    assert not capsys.readouterr().out

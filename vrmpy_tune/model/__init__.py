@@ -1,0 +1,1 @@
+"""Whole networks: from a quantized ONNX file to one program for the device."""

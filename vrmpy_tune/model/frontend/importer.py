@@ -1,0 +1,59 @@
+"""From an ONNX graph to Relax, with the names of its nodes.
+
+TVM's importer drops the names.  This one binds the result of each node to a variable of the
+node's name, so that every layer and every message can say which node it is about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from tvm import ir, relax
+from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
+
+from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.kernels import bind
+
+if TYPE_CHECKING:
+    import onnx
+    import tvm
+
+
+class _NamedImporter(ONNXGraphImporter):  # type: ignore[misc]
+    def _convert_operator(
+        self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int
+    ) -> Any:
+        # TVM writes Clip as functions of tensor expressions, which no pass can read.
+        if op_name == "Clip" and all(isinstance(one, ir.GenericConst) for one in inputs[1:3]):
+            bounds = (float(one.value.numpy()) for one in inputs[1:3])
+            found = relax.op.clip(inputs[0], *bounds)
+        else:
+            found = super()._convert_operator(op_name, inputs, attrs, opset)
+        if not isinstance(found, relax.Call):
+            return found
+        return bind(self.bb, attrs["tvm_custom"]["name"] or op_name, found)
+
+
+def to_relax(model: onnx.ModelProto, opset: int) -> tvm.IRModule:
+    """Import a checked model whose nodes all have names.
+
+    Raises
+    ------
+    ModelError
+        If TVM's importer refuses a node.
+    """
+    importer = _NamedImporter({}, "float32", keep_params_in_input=False)
+    printed = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
+            warnings.simplefilter("ignore")
+            return importer.from_onnx(model.graph, opset)
+    except Exception as error:
+        reason = str(error).strip().splitlines()
+        raise ModelError(
+            f"TVM cannot import the model: {reason[-1] if reason else type(error).__name__} "
+            "Export it again with static shapes and constant parameters."
+        ) from error

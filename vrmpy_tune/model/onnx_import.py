@@ -1,0 +1,73 @@
+"""From an ONNX file to the integer module, pass by pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import tvm
+
+from vrmpy_tune.model.frontend.importer import to_relax
+from vrmpy_tune.model.frontend.integer_products import normalize_products
+from vrmpy_tune.model.frontend.loading import load_model, opset_of
+from vrmpy_tune.model.frontend.qoperators import normalize_operators
+from vrmpy_tune.model.frontend.tidy import tidy
+from vrmpy_tune.model.integer import IntegerKernels
+from vrmpy_tune.model.passes.clips import fuse_clips
+from vrmpy_tune.model.passes.residuals import fuse_residuals
+from vrmpy_tune.model.passes.zero_points import fold_zero_points
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+
+
+def import_onnx(path: Path, *, fuse: bool = True) -> tvm.IRModule:
+    """Return the integer module of a quantized ONNX file.
+
+    Its function ``main`` calls workloads on 8-bit tensors, and carries the network's
+    :class:`~vrmpy_tune.model.interface.Interface`.
+
+    Parameters
+    ----------
+    path:
+        The file.
+    fuse:
+        Whether kernels take in what stands behind them.  Without it a kernel computes what one
+        node of the model does, as comparisons with other implementations want it.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, is not quantized, or holds what is not supported.
+    """
+    return integer_module(normalized_model(path), fuse=fuse)
+
+
+def normalized_model(path: Path) -> onnx.ModelProto:
+    """Return a file's model, checked, as float operators between quantizations.
+
+    Raises
+    ------
+    ModelError
+        As :func:`import_onnx`.
+    """
+    return normalize_products(normalize_operators(tidy(load_model(path))))
+
+
+def integer_module(model: onnx.ModelProto, *, fuse: bool = True) -> tvm.IRModule:
+    """Return the integer module of a normalized model.
+
+    Raises
+    ------
+    ModelError
+        If an operator has no integer kernel; the message names the node.
+    """
+    constants = {one.name for one in model.graph.initializer}
+    inputs = [one.name for one in model.graph.input if one.name not in constants]
+    outputs = [one.name for one in model.graph.output]
+    passes = [IntegerKernels(inputs, outputs), fold_zero_points]
+    if fuse:
+        passes += [fuse_residuals, fuse_clips]
+    module: tvm.IRModule = tvm.transform.Sequential(passes)(to_relax(model, opset_of(model)))
+    return module

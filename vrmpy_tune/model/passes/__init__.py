@@ -1,0 +1,1 @@
+"""Passes over integer modules, in the order in which they are applied."""

@@ -1,0 +1,85 @@
+"""Reading the imported float graph: what stands behind a value, and what is constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tvm import ir, relax
+
+if TYPE_CHECKING:
+    import tvm
+
+
+@dataclass(frozen=True)
+class Step:
+    """The operator that computes a value.
+
+    Attributes
+    ----------
+    operator:
+        Its name in Relax without ``relax.``, for example ``"nn.conv2d"``.
+    name:
+        The name of the ONNX node.
+    arguments:
+        Its tensors.
+    attributes:
+        Its attributes.
+    """
+
+    operator: str
+    name: str
+    arguments: tuple[Any, ...]
+    attributes: Any
+
+    def describe(self) -> str:
+        """Return what messages call it."""
+        return f"the node '{self.name}' ({plain_name(self.operator)})"
+
+
+class Graph:
+    """Values of the imported function ``main``, by variable."""
+
+    def __init__(self, module: tvm.IRModule) -> None:
+        self.main = module["main"]
+        self.bindings = [one for block in self.main.body.blocks for one in block.bindings]
+        self._bound = {one.var: one for one in self.bindings}
+
+    def step(self, value: Any) -> Step | None:
+        """Return what computes a value: ``None`` for inputs and constants."""
+        variable, call = self.variable(value), self.resolved(value)
+        if not isinstance(call, relax.Call) or not isinstance(call.op, ir.Op):
+            return None
+        name = variable.name if isinstance(variable, relax.Var) else ""
+        operator = call.op.name.removeprefix("relax.")
+        return Step(operator, name, tuple(call.args), call.attrs)
+
+    def constant(self, value: Any) -> np.ndarray | None:
+        """Return the values of a constant; ``None`` if it is not one."""
+        found = self.resolved(value)
+        return np.asarray(found.value.numpy()) if isinstance(found, ir.GenericConst) else None
+
+    def fields(self, value: Any) -> tuple[Any, ...]:
+        """Return the fields of a tuple."""
+        return tuple(self.resolved(value).fields)
+
+    def variable(self, value: Any) -> Any:
+        """Return the variable that a value was bound to first."""
+        while isinstance(value, relax.Var) and value in self._bound:
+            inner = self._bound[value].value
+            if not isinstance(inner, relax.Var):
+                break
+            value = inner
+        return value
+
+    def resolved(self, value: Any) -> Any:
+        """Return the expression that a value is bound to; inputs and constants are their own."""
+        variable = self.variable(value)
+        bound = isinstance(variable, relax.Var) and variable in self._bound
+        return self._bound[variable].value if bound else variable
+
+
+def plain_name(operator: str) -> str:
+    """Return what messages call an operator of Relax."""
+    return operator.removeprefix("nn.")

@@ -1,0 +1,44 @@
+"""Concatenation, of tensors that are brought to one scale before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.kernels import shape_of
+from vrmpy_tune.model.rules.elementwise import requantized
+from vrmpy_tune.workload import Concat
+
+if TYPE_CHECKING:
+    from vrmpy_tune.model.reading import Step
+    from vrmpy_tune.model.scope import Scope, Target
+
+IMAGE_AXES: Final = (0, 3, 1, 2)
+"""Where the axes of the float graph's images are in those with their channels last."""
+
+
+def concat(scope: Scope, step: Step, target: Target) -> Any:
+    """Write the concatenation of any number of tensors along any axis."""
+    parts = scope.graph.fields(step.arguments[0])
+    values, shapes = [], []
+    for index, part in enumerate(parts):
+        source = scope.move(part)
+        if source is None:
+            raise ModelError(
+                f"{step.describe()} takes a tensor that is not quantized, its input {index}; "
+                "quantize the model with QuantizeLinear and DequantizeLinear around every operator."
+            )
+        value = requantized(scope, f"{step.name}.part{index}", source, target)
+        values.append(value)
+        shapes.append(shape_of(value))
+    rank = len(shapes[0])
+    axis = int(step.attributes.axis) % rank
+    axis = IMAGE_AXES[axis] if rank == len(IMAGE_AXES) else axis
+    rows = int(np.prod(shapes[0][:axis]))
+    workload = Concat(rows, tuple(int(np.prod(shape[axis:])) for shape in shapes))
+    joined = scope.emit(step.name, workload, values)
+    extents = [*shapes[0]]
+    extents[axis] = sum(shape[axis] for shape in shapes)
+    return scope.view(joined, tuple(extents))

@@ -1,0 +1,148 @@
+"""Convolutions and matrix products, with their bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.weights import Weights, bias, weights
+from vrmpy_tune.quantize import LIMITS, fixed_point
+from vrmpy_tune.workload import Contraction, Conv2d, Dense, DepthwiseConv2d
+
+if TYPE_CHECKING:
+    from vrmpy_tune.model.reading import Step
+    from vrmpy_tune.model.scope import Quantized, Scope, Target
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a kernel is made of."""
+
+    step: Step
+    activations: Quantized
+    weights: Weights
+    bias: np.ndarray
+    target: Target
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of the workload's epilogue."""
+        return {
+            "lhs": "u8",
+            "rhs": "i8",
+            "out": "u8",
+            "bias": 1,
+            "requant": "channel" if self.weights.scale.size > 1 else "tensor",
+            "act": self.target.activation,
+            "lzp": self.activations.zero_point,
+            "rzp": self.weights.zero_point,
+        }
+
+
+def contraction(scope: Scope, step: Step, target: Target) -> Any | None:
+    """Write a convolution or a matrix product, with or without a bias.
+
+    Returns
+    -------
+    value:
+        ``None`` if the step is something else.
+    """
+    anchor, summand = step, None
+    if step.operator == "add":
+        for product, other in (step.arguments, step.arguments[::-1]):
+            found = scope.graph.step(product)
+            if found is not None and found.operator in _WRITERS:
+                anchor, summand = found, other
+                break
+    write = _WRITERS.get(anchor.operator)
+    if write is None:
+        return None
+    made = weights(scope.graph, anchor.arguments[1], step)
+    # The product behind a bias has no name of its own.
+    activations = scope.activations(replace(anchor, name=step.name), 0)
+    channels = made.values.shape[0]
+    scale = activations.scale * made.scale
+    constant = np.zeros(channels) if summand is None else bias(scope.graph, summand, scale)
+    if constant is None or constant.size not in (1, channels):
+        return None
+    parts = _Parts(step, activations, made, np.broadcast_to(constant, (channels,)), target)
+    workload, plain = write(anchor, parts)
+    return scope.emit(step.name, workload, [activations.value, plain, *_parameters(parts)])
+
+
+def _conv2d(anchor: Step, parts: _Parts) -> tuple[Contraction, np.ndarray]:
+    """Return the workload of a convolution, and its weights as it takes them."""
+    attributes, values = anchor.attributes, parts.weights.values
+    batch, channels, height, width = parts.activations.shape
+    outputs, depth, *kernel = values.shape
+    groups = int(attributes.groups)
+    window = {
+        "n": batch, "h": height, "w": width, "kh": kernel[0], "kw": kernel[1],
+        "stride": _integers(attributes.strides), "pad": _integers(attributes.padding),
+        "dilation": _integers(attributes.dilation),
+    }  # fmt: skip
+    if depth == 1 and groups == channels == outputs:
+        return DepthwiseConv2d(c=channels, **window, **parts.fields()), values[:, 0]
+    workload = Conv2d(ci=channels, co=outputs, groups=groups, **window, **parts.fields())
+    return workload, values.transpose(0, 2, 3, 1)
+
+
+def _matmul(anchor: Step, parts: _Parts) -> tuple[Contraction, np.ndarray]:
+    """Return the workload of a matrix product, and its weights as it takes them."""
+    values, shape = parts.weights.values, parts.activations.shape
+    if values.ndim != 2 or len(shape) == 4:
+        raise ModelError(
+            f"{parts.step.describe()} multiplies tensors of shapes {shape} and {values.shape}; "
+            "only products of rows with one matrix of weights are supported."
+        )
+    rows = int(np.prod(shape[:-1]))
+    return Dense(m=rows, n=values.shape[0], k=values.shape[1], **parts.fields()), values
+
+
+def _parameters(parts: _Parts) -> list[np.ndarray]:
+    """Return bias, multipliers and the fields of the requantization."""
+    target, constant = parts.target, parts.bias
+    factors = parts.activations.scale * parts.weights.scale / target.scale
+    if factors.size == parts.weights.values.shape[0]:
+        factors, constant = _without_dead_channels(parts.weights, factors, constant)
+    if factors.max() >= 1:
+        raise ModelError(
+            f"{parts.step.describe()} has an output scale of {target.scale:g}, finer than its "
+            "accumulators'; quantize its output with a scale of its range."
+        )
+    low, high = LIMITS["i32"]
+    if constant.min() < low or constant.max() > high:
+        raise ModelError(
+            f"{parts.step.describe()} has a bias beyond 32 bits in units of its accumulators; "
+            "quantize its weights with larger scales."
+        )
+    multiplier, shift = fixed_point(factors)
+    return [
+        constant.astype(np.int32),
+        multiplier,
+        np.asarray([shift, target.zero_point, *target.bounds], np.int32),
+    ]
+
+
+def _without_dead_channels(
+    made: Weights, factors: np.ndarray, constant: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give channels without weights, whose scales mean nothing, the factor of the others."""
+    axes = tuple(range(1, made.values.ndim))
+    dead = (made.values == made.zero_point).all(axis=axes)
+    if not dead.any() or dead.all():
+        return factors, constant
+    usual = factors[~dead].max()
+    return (
+        np.where(dead, usual, factors),
+        np.where(dead, np.rint(constant * factors / usual), constant),
+    )
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    return tuple(int(one) for one in values)
+
+
+_WRITERS = {"nn.conv2d": _conv2d, "matmul": _matmul}

@@ -1,0 +1,66 @@
+"""Operators that only move elements: their results have the quantization of their inputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from vrmpy_tune.model.kernels import shape_of
+from vrmpy_tune.model.rules.pooling import max_pool
+from vrmpy_tune.workload import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vrmpy_tune.model.reading import Step
+    from vrmpy_tune.model.scope import Quantized, Scope
+
+
+def moved(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Quantized:
+    """Write an operator of :data:`MOVES`.
+
+    Parameters
+    ----------
+    source:
+        Its input.
+    shape:
+        Shape of its result in the float graph.
+    """
+    return replace(source, value=MOVES[step.operator](scope, step, source, shape), shape=shape)
+
+
+def _reshape(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Any:
+    """Keep the float graph's order of elements, in which images have their channels first."""
+    value = source.value
+    if len(source.shape) == 4:
+        value = _image(scope, f"{step.name}_nchw", "nchw", value)
+    value = scope.view(value, shape)
+    return _image(scope, f"{step.name}_nhwc", "nhwc", value) if len(shape) == 4 else value
+
+
+def _max_pool(scope: Scope, step: Step, source: Quantized, _shape: tuple[int, ...]) -> Any:
+    return max_pool(scope, step, source)
+
+
+def _image(scope: Scope, name: str, layout: str, value: Any) -> Any:
+    """Return an image in another layout; a view if its elements keep their order."""
+    batch, *extents = shape_of(value)
+    if layout == "nchw":
+        height, width, channels = extents
+        target = (batch, channels, height, width)
+    else:
+        channels, height, width = extents
+        target = (batch, height, width, channels)
+    if height * width == 1 or channels == 1:
+        return scope.view(value, target)
+    workload = Layout(n=batch, h=height, w=width, c=channels, to=layout)
+    return scope.emit(name, workload, [value])
+
+
+MOVES: Final[dict[str, Callable[..., Any]]] = {
+    "reshape": _reshape,
+    "squeeze": _reshape,
+    "expand_dims": _reshape,
+    "nn.max_pool2d": _max_pool,
+}
+"""Rules by operator.  All of them commute with quantization."""

@@ -1,0 +1,130 @@
+"""What the rules of the integer rewrite share: the float graph, and the integers made so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tvm import ir, relax
+
+from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.kernels import bind, emit_kernel, shape_of
+from vrmpy_tune.model.weights import Quantization, quantization
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vrmpy_tune.model.reading import Graph, Step
+    from vrmpy_tune.workload import Workload
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A tensor of the integer function.
+
+    Attributes
+    ----------
+    value:
+        The expression: u8, images with the channels last.
+    shape:
+        The tensor's shape in the float graph, images with the channels first.
+    scale, zero_point:
+        What its elements mean.
+    """
+
+    value: Any
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+
+    def same_quantization(self, other: Quantized | Target) -> bool:
+        """Whether elements of both mean the same."""
+        return (self.scale, self.zero_point) == (other.scale, other.zero_point)
+
+
+@dataclass(frozen=True)
+class Target:
+    """How a result is to be quantized.
+
+    Attributes
+    ----------
+    scale, zero_point:
+        Of the result.
+    bounds:
+        Smallest and largest element that activations leave.
+    """
+
+    scale: float
+    zero_point: int
+    bounds: tuple[int, int]
+
+    @property
+    def activation(self) -> str:
+        """The workload's ``act``.
+
+        Quantizers leave out a ReLU that clipping at the lowest element does as well.  It is
+        written nevertheless, so that the same layer is the same workload whoever quantized it.
+        """
+        low, high = self.bounds
+        if high < _HIGHEST:
+            return "clip"
+        return "relu" if low == self.zero_point or low > 0 else "none"
+
+
+@dataclass
+class Scope:
+    """The rewrite's state.
+
+    Attributes
+    ----------
+    graph:
+        The float graph.
+    builder:
+        Writes the integer function.
+    move:
+        Finds the integers behind a float value that is only moved; set by the rewrite.
+    """
+
+    graph: Graph
+    builder: relax.BlockBuilder
+    move: Callable[[Any], Quantized | None]
+    entries: dict[Any, Quantized] = field(default_factory=dict)
+
+    def emit(self, name: str, workload: Workload, operands: Sequence[Any]) -> Any:
+        """Write a kernel; operands as :func:`~vrmpy_tune.model.kernels.emit_kernel` takes them."""
+        return emit_kernel(self.builder, name, workload, operands)
+
+    def view(self, value: Any, shape: tuple[int, ...]) -> Any:
+        """Return a tensor in another shape of as many elements, whose bytes stay in place."""
+        before = self.builder.lookup_binding(value) if isinstance(value, relax.Var) else None
+        if isinstance(before, relax.Call) and before.op == ir.Op.get("relax.reshape"):
+            value = before.args[0]
+        if shape_of(value) == shape:
+            return value
+        return bind(self.builder, "view", relax.op.reshape(value, shape))
+
+    def activations(self, step: Step, index: int) -> Quantized:
+        """Return an argument of a step as integers.
+
+        Raises
+        ------
+        ModelError
+            If it is not quantized; the message names the node.
+        """
+        found = self.move(step.arguments[index])
+        if found is None:
+            before = self.graph.step(step.arguments[index])
+            source = f"the result of {before.describe()}" if before else "a float tensor"
+            raise ModelError(
+                f"{step.describe()} takes {source}, which is not quantized; "
+                "quantize the model with QuantizeLinear and DequantizeLinear around every operator."
+            )
+        return found
+
+    def quantization(self, step: Step) -> Quantization:
+        """Return scale and zero point of a ``quantize`` or ``dequantize`` step."""
+        return quantization(self.graph, step)
+
+
+_HIGHEST = np.iinfo(np.uint8).max
