@@ -61,6 +61,11 @@ def test_another_kind_of_file(file: Path, content: bytes) -> None:
     refused(file, "another kind of file")
 
 
+def test_a_tflite_file_is_told_from_others(file: Path) -> None:
+    file.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(40))
+    refused(file, "is a TFLite model, and only ONNX is imported; convert it with")
+
+
 def test_a_truncated_file_is_refused_wherever_it_is_cut(file: Path) -> None:
     whole = file.read_bytes()
     for size in range(1, len(whole), max(1, len(whole) // 60)):

@@ -15,6 +15,7 @@ from vrmpy_tune.model.comparison import Reference, layer_differences, output_dif
 from vrmpy_tune.model.network import network_of
 from vrmpy_tune.model.onnx_import import import_onnx, integer_module, normalized_model
 from vrmpy_tune.model.zoo import ZOO, mobilenet_v2, resnet50, small_residual
+from vrmpy_tune.model.zoo.inputs import inputs
 from vrmpy_tune.model.zoo.mobilenet import mobilenet_v2_float, normalized
 from vrmpy_tune.model.zoo.pictures import PICTURES, picture
 from vrmpy_tune.model.zoo.torch_file import MAGIC, read_tensors
@@ -37,7 +38,7 @@ def test_a_model_is_made_once() -> None:
     assert small_residual() == first
     # Looking an entry up marks it as used, and rewrites nothing.
     assert first.stat().st_mtime_ns >= changed
-    assert set(ZOO) == {"small-residual", "resnet50", "mobilenet-v2"}
+    assert set(ZOO) == {"small-residual", "resnet26", "resnet50", "mobilenet-v2"}
 
 
 def test_the_small_network_is_near_onnxruntime_layer_by_layer_and_whole() -> None:
@@ -59,6 +60,17 @@ def test_the_small_network_is_near_onnxruntime_layer_by_layer_and_whole() -> Non
         for index, one in enumerate(outputs)
         for other in outputs[:index]
     )
+
+
+def test_inputs_are_ten_and_differ() -> None:
+    found = inputs(33)
+    assert len(found) == 10
+    for name, values in found.items():
+        assert values.shape == (3, 33, 33)
+        assert 0 <= values.min() <= values.max() <= 1
+        assert not any(
+            np.array_equal(values, other) for known, other in found.items() if known != name
+        )
 
 
 @pytest.mark.slow

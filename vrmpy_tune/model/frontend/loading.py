@@ -22,6 +22,9 @@ NEWEST_OPSET: Final = 23
 QUANTIZING: Final = ("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "QGemm")
 """Operators that only quantized models have, besides those whose names begin with QLinear."""
 
+TFLITE: Final = b"TFL3"
+"""Identifier of TFLite's flatbuffers, behind their first four bytes."""
+
 DEFAULT_DOMAINS: Final = ("", "ai.onnx")
 
 
@@ -57,6 +60,12 @@ def _read(path: Path) -> onnx.ModelProto:
     try:
         if path.stat().st_size == 0:
             raise ModelError(f"{path} is empty; export the model again.")
+        with path.open("rb") as stream:
+            if stream.read(8)[4:] == TFLITE:
+                raise ModelError(
+                    f"{path} is a TFLite model, and only ONNX is imported; convert it with "
+                    "`python -m tf2onnx.convert --tflite`."
+                )
         return onnx.load(path)
     except FileNotFoundError as error:
         missing = error.filename or path

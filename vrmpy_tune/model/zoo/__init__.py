@@ -4,6 +4,13 @@ Their makers need the extra ``zoo``: onnxruntime quantizes, scikit-image has the
 another package the weights of MobileNetV2.
 """
 
-from vrmpy_tune.model.zoo.models import ZOO, mobilenet_v2, resnet50, small_residual
+from vrmpy_tune.model.zoo.models import (
+    ZOO,
+    ZooModel,
+    mobilenet_v2,
+    resnet26,
+    resnet50,
+    small_residual,
+)
 
-__all__ = ["ZOO", "mobilenet_v2", "resnet50", "small_residual"]
+__all__ = ["ZOO", "ZooModel", "mobilenet_v2", "resnet26", "resnet50", "small_residual"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INPUT: Final = "image"
 
 BRANCH_END: Final = "expand"
-BRANCH_DEVIATION: Final = 0.5
+BRANCH_DEVIATION: Final = 0.25
 """Deviation of what the last convolution of a branch adds.  At 1 a random network of this depth is
 chaotic: a difference in one last place anywhere grows to half the range of the outputs."""
 
@@ -49,8 +49,13 @@ class Architecture:
     classes: int
 
 
-RESNET50: Final = Architecture(224, STAGES, 64, 1000)
-SMALL: Final = Architecture(32, ((8, 2), (16, 1)), 16, 10)
+ARCHITECTURES: Final = {
+    "resnet50": Architecture(224, STAGES, 64, 1000),
+    # With two blocks in each stage it shares all its layers with the deeper one.
+    "resnet26": Architecture(224, tuple((inner, 2) for inner, _ in STAGES), 64, 1000),
+    "small-residual": Architecture(32, ((8, 2), (16, 1)), 16, 10),
+}
+"""Networks by name."""
 
 
 def residual_network(
@@ -97,7 +102,7 @@ def _write(writer: Writer, architecture: Architecture) -> None:
 
 
 def _drawn(architecture: Architecture, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return random weights by name, and the classifier's bias."""
+    """Return random weights by name."""
     shapes: dict[str, tuple[int, ...]] = {"stem": (architecture.stem, 3, 7, 7)}
     channels = architecture.stem
     for stage, block, _ in _blocks(architecture):
@@ -110,18 +115,17 @@ def _drawn(architecture: Architecture, generator: np.random.Generator) -> dict[s
             shapes[f"{name}.shortcut"] = (EXPANSION * inner, channels, 1, 1)
         channels = EXPANSION * inner
     shapes["classifier"] = (architecture.classes, channels)
-    drawn = {
+    return {
         f"{name}.weight": generator.standard_normal(shape, np.float32)
         / np.float32(np.sqrt(np.prod(shape[1:])))
         for name, shape in shapes.items()
     }
-    return drawn | {"classifier.bias": np.zeros(architecture.classes, np.float32)}
 
 
 def _normalized(
     architecture: Architecture, weights: Mapping[str, np.ndarray], pictures: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return weights and biases with which convolutions' outputs have mean 0 and deviation 1.
+    """Return weights and biases with which outputs have mean 0, and deviation 1 in convolutions.
 
     The ends of residual branches deviate less, by :data:`BRANCH_DEVIATION`.
     """
@@ -135,14 +139,12 @@ def _normalized(
     )
     values = session.run(writer.statistics, {INPUT: pictures})
     found = dict(zip(writer.statistics, values, strict=True))
-    parameters = dict(weights)
+    parameters = {}
     for key, weight in weights.items():
-        name, _, kind = key.rpartition(".")
-        if kind != "weight" or f"{name}.mean.output" not in found:
-            continue
-        mean, deviation = (np.ravel(found[f"{name}.{one}.output"]) for one in ("mean", "deviation"))
-        around = (-1, *[1] * (weight.ndim - 1))
-        parameters[key] = weight / deviation.reshape(around)
+        name = key.removesuffix(".weight")
+        mean = found[f"{name}.mean.output"].reshape(-1)
+        deviation = found.get(f"{name}.deviation.output", np.ones_like(mean)).reshape(-1)
+        parameters[key] = weight / deviation.reshape(-1, *[1] * (weight.ndim - 1))
         parameters[f"{name}.bias"] = -mean / deviation
     return parameters
 

@@ -97,7 +97,9 @@ class Writer:
 
 
 class Normalizing(Writer):
-    """Writes convolutions without bias, their outputs normalized over the batch it is run on.
+    """Writes layers without bias, their outputs normalized over the batch it is run on.
+
+    Those of convolutions get mean 0 and deviation 1, those of matrix products mean 0 only.
 
     What was subtracted and divided by are outputs: run on pictures, they tell weights and biases
     with which a random network keeps its values in range and its inputs apart, as batch
@@ -117,7 +119,7 @@ class Normalizing(Writer):
         super().__init__(parameters)
         self._deviations = deviations
         self.statistics: list[str] = []
-        """Names of the outputs: ``<layer>.mean`` and ``<layer>.deviation``."""
+        """Names of the outputs: ``<layer>.mean``, and ``<layer>.deviation`` of convolutions."""
 
     def conv(  # noqa: D102
         self, name: str, source: str, kernel: int, stride: int = 1, groups: int = 1
@@ -128,6 +130,13 @@ class Normalizing(Writer):
             strides=[stride] * 2, pads=[(kernel - 1) // 2] * 4, group=groups,
         )  # fmt: skip
         return self._normalized(name, found)
+
+    def dense(self, name: str, source: str) -> str:  # noqa: D102
+        weight = self.constant(f"{name}.weight")
+        found = self.node("Gemm", f"{name}.plain", [source, weight], transB=1)
+        mean = self.node("ReduceMean", f"{name}.mean", [found], axes=[0], keepdims=1)
+        self.statistics.append(mean)
+        return self.node("Sub", name, [found, mean])
 
     def _normalized(self, name: str, value: str) -> str:
         axes = [0, 2, 3]

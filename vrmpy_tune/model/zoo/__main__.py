@@ -1,0 +1,84 @@
+"""Print how far a model's integer network is from onnxruntime: ``python -m vrmpy_tune.model.zoo``.
+
+For each input: the largest difference of a layer that is given onnxruntime's tensors; the logits'
+largest difference from onnxruntime without optimizations and with ``session.x64quantprecision``,
+and of these two modes from each other, all in units of the last place; and the first classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vrmpy_tune.model.comparison import Reference, layer_differences, output_difference
+from vrmpy_tune.model.edge import quantized
+from vrmpy_tune.model.network import network_of
+from vrmpy_tune.model.onnx_import import integer_module, normalized_model
+from vrmpy_tune.model.reference import interpret
+from vrmpy_tune.model.zoo.inputs import inputs
+from vrmpy_tune.model.zoo.models import ZOO
+
+if TYPE_CHECKING:
+    from vrmpy_tune.model.network import Network
+    from vrmpy_tune.model.zoo.models import ZooModel
+
+
+def main() -> None:
+    """Compare one model, or all."""
+    parser = argparse.ArgumentParser(prog="python -m vrmpy_tune.model.zoo", description=__doc__)
+    parser.add_argument("models", nargs="*", default=list(ZOO), help=", ".join(ZOO))
+    parser.add_argument("--inputs", type=int, default=10, help="how many of the ten inputs")
+    arguments = parser.parse_args()
+    for name in arguments.models:
+        _compare(ZOO[name], arguments.inputs)
+
+
+def _compare(one: ZooModel, number: int) -> None:
+    path = one.path()
+    model = normalized_model(path)
+    network, plain = (network_of(integer_module(model, fuse=fuse)) for fuse in (True, False))
+    reference = Reference(model)
+    whole = _float_session(one)
+    (port,) = network.inputs
+    print(f"{one.name}: {path}")
+    print(f"{len(network.layers)} layers, {len(plain.layers)} before fusion")
+    header = ("input", "layers off by", "share", "unoptimized", "precise", "modes", "integer",
+              "onnxruntime", "float")  # fmt: skip
+    print(" | ".join(header))
+    for name, pixels in list(inputs(port.shape[-1]).items())[:number]:
+        feed = {port.name: one.prepare(pixels[None])}
+        differences = layer_differences(plain, reference, feed)
+        outputs = output_difference(network, reference, feed)
+        largest = max(difference.largest for difference in differences)
+        share = np.mean([difference.share for difference in differences])
+        first = (
+            _integers(network, feed),
+            reference.outputs(feed, precise=False)[0],
+            whole.run(None, feed)[0],
+        )
+        classes = [str(int(np.argmax(logits))) for logits in first]
+        figures = (outputs.unoptimized, outputs.precise, outputs.modes)
+        cells = (name, f"{largest} ({len(differences)} compared)", f"{share:.2%}", *figures)
+        print(" | ".join([*(str(cell) for cell in cells), *classes]), flush=True)
+
+
+def _integers(network: Network, feed: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the integer network's output."""
+    (port,) = network.inputs
+    tensors = interpret(network, {port.tensor: quantized(port, feed[port.name])})
+    return tensors[network.outputs[0].tensor]
+
+
+def _float_session(one: ZooModel) -> Any:
+    import onnxruntime
+
+    model, _ = one.make()
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+
+
+if __name__ == "__main__":
+    main()
