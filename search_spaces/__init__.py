@@ -45,7 +45,7 @@ def spaces_for(workload: Workload, target: HexagonTarget) -> tuple[Space, ...]:
 
 
 def find_space(name: str) -> Space | None:
-    """Return the space called ``name``, for example ``"dense.scalar/2"``, or ``None``."""
+    """Return the space called ``name``, for example ``"dense.scalar/3"``, or ``None``."""
     return next((space for space in all_spaces() if space.name == name), None)
 
 

@@ -41,7 +41,7 @@ class ContractionSpace(Space):
 
     @property
     def name(self) -> str:
-        """Name and version, as records carry it, for example ``"dense.scalar/2"``."""
+        """Name and version, as records carry it, for example ``"dense.scalar/3"``."""
         return f"{self.operator}.{self.form}/{self.version}"
 
     def geometry(self, workload: Contraction) -> Geometry:

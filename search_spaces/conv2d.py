@@ -8,5 +8,5 @@ from search_spaces.contraction import ContractionSpace
 from search_spaces.program import FORMS
 
 SPACES: Final = tuple(
-    ContractionSpace("conv2d", 2, description, form) for form, description in FORMS.items()
+    ContractionSpace("conv2d", 3, description, form) for form, description in FORMS.items()
 )

@@ -8,5 +8,5 @@ from search_spaces.contraction import ContractionSpace
 from search_spaces.program import FORMS
 
 SPACES: Final = tuple(
-    ContractionSpace("dense", 2, description, form) for form, description in FORMS.items()
+    ContractionSpace("dense", 3, description, form) for form, description in FORMS.items()
 )

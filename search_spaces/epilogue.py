@@ -8,12 +8,14 @@ neighbours in the output they are stored aside, ``crop`` copies them, and ``add`
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tvm.tirx.script import builder as T
 
 from search_spaces.blocks import allocate, spatial
 from search_spaces.operands import MULTIPLIER
+from search_spaces.rows import cut_row, parallel_rows
+from vrmpy_tune.intrin.join_blocks import Blocks, join_blocks
 from vrmpy_tune.intrin.requantize import (
     Element,
     Epilogue,
@@ -23,12 +25,9 @@ from vrmpy_tune.intrin.requantize import (
     requantize,
     store_requantized,
 )
-from vrmpy_tune.intrin.rows import block_copy
+from vrmpy_tune.intrin.restride import Rows, restride
 from vrmpy_tune.target import LANES, VECTOR_BYTES
 from vrmpy_tune.workload.base import product
-
-CALL_BYTES: Final = 96
-"""Bytes from which on a call of ``memcpy`` is faster than copies through scalar registers."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,24 +163,22 @@ def schedule_store(sch: Schedule, epilogue: Epilogue) -> None:
 
 
 def schedule_crop(sch: Schedule, geometry: Geometry, epilogue: Epilogue) -> None:
-    """Copy bytes to where they belong, as many at a time as are neighbours on both sides."""
-    b, y, x, g, o = sch.get_loops(sch.get_sblock("crop"))
-    aside = _Aside(geometry, epilogue)
-    rows = geometry.batch * geometry.height
-    together = math.gcd(geometry.outputs, LANES)
-    whole = aside.lanes == geometry.outputs == aside.piece and geometry.groups == 1
-    if rows > 1:
-        sch.parallel(sch.fuse(b, y))
-        sch.reorder(g, x)
-    elif geometry.width > 1:
-        sch.reorder(x, g)
-        sch.parallel(x)
-    if geometry.channels_first:
+    """Copy bytes to where they belong, in whole vectors where rows are not of another order."""
+    view, aside = geometry, _Aside(geometry, epilogue)
+    row = parallel_rows(sch, "crop")
+    if view.channels_first or 1 in (view.width, view.outputs):
         return
-    if whole and rows > 1 and geometry.width > 1:
-        sch.tensorize(x, block_copy((geometry.width, geometry.outputs), epilogue.dtype))
-    elif aside.piece == aside.lanes and geometry.outputs >= CALL_BYTES:
-        sch.tensorize(o, block_copy((geometry.outputs,), epilogue.dtype))
-    elif together > 1:
-        _, lane = sch.split(o, [None, together])
-        sch.vectorize(lane)
+    if view.groups > 1:
+        together = math.gcd(view.outputs, LANES)
+        if together > 1:
+            sch.vectorize(sch.split(sch.get_loops(sch.get_sblock("crop"))[-1], [None, together])[1])
+        return
+    count, row = cut_row(sch, view, row, view.width)
+    extent = product(aside.shape)
+    if aside.piece == aside.lanes:
+        sizes = (count, view.outputs, aside.piece, view.outputs, extent)
+        sch.tensorize(row, restride(Rows(*sizes, "none", epilogue.dtype, "global")))
+    else:
+        apart = view.columns * aside.piece
+        blocks = Blocks(count, view.outputs, aside.piece, apart, extent, epilogue.dtype)
+        sch.tensorize(row, join_blocks(blocks))

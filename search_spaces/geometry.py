@@ -9,17 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.layout import round_up
-from vrmpy_tune.target import LANES, REDUCE
-from vrmpy_tune.workload import NUMPY_TYPES, Contraction, Conv2d, Dense, Pair
+from vrmpy_tune.layout import channels_of_lanes, round_up
+from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
+from vrmpy_tune.workload import NUMPY_TYPES, Contraction, Conv2d, Dense, Pair, ceildiv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
 MAX_TILE: Final = 15
 """Most pixels in one row of a register tile: 32 registers less one for weights, halved."""
 GOOD_TILES: Final = tuple(range(6, MAX_TILE + 1))
 """Tile widths that reuse a loaded weight vector often enough."""
+SHORT: Final = 64
+"""Bytes of a pixel up to which it is not laid out in whole vectors."""
+MANY_WORDS: Final = 17
+"""Words of a pixel from which on it pays to add one to an odd number of them."""
 WIDE_TILES: Final = (4, 5, 6, 7)
 """The same for tiles of four vectors, which reuse a loaded activation more often."""
 
@@ -76,8 +82,28 @@ class Geometry:
 
     @property
     def words(self) -> int:
-        """Groups of four input channels."""
-        return round_up(self.depth, REDUCE) // REDUCE
+        """Groups of four input channels; an even number where pixels are spread and there are many.
+
+        Two words are one scalar load, and a prime number of them has no loop body of several.
+        """
+        words = ceildiv(self.depth, REDUCE)
+        return round_up(words, 2) if self.is_spread and words >= MANY_WORDS else words
+
+    @property
+    def pitch(self) -> int:
+        """Channels from one pixel to the next, as they are read: whole words.
+
+        Pixels whose channels are no whole words are cut out of vectors.  Those longer than half a
+        vector are laid out in whole ones; shorter ones, so that vectors hold some pixels, where
+        they are added up.
+        """
+        words = self.words * REDUCE
+        if not self.is_spread:
+            return words
+        if words > SHORT:
+            return round_up(words, VECTOR_BYTES)
+        whole = max(32, 1 << (words - 1).bit_length())
+        return whole if self.window_factor and self.line * whole % VECTOR_BYTES == 0 else words
 
     @property
     def vectors(self) -> int:
@@ -95,6 +121,27 @@ class Geometry:
     def paired(self) -> int:
         """Vectors that hold alternating channels; see :func:`vrmpy_tune.layout.lane_of`."""
         return min(2, self.unit[1])
+
+    @property
+    def is_overlapped(self) -> bool:
+        """Whether the last vector ends with the last channel, so that all are stored whole.
+
+        Bytes are stored in blocks of 128, which have to begin at multiples of that.
+        """
+        whole = self.outputs % LANES == 0
+        return self.outputs > LANES and not (whole or self.narrow or self.channels_first)
+
+    @property
+    def lanes(self) -> np.ndarray:
+        """The channel of each lane; see :func:`vrmpy_tune.layout.channels_of_lanes`."""
+        return channels_of_lanes(self.outputs, self.paired, overlapped=self.is_overlapped)
+
+    def first_channel(self, vector: Any) -> Any:
+        """Return the first channel of a vector, where channels are not paired."""
+        from tvm.tirx import min as least
+
+        first = vector * LANES
+        return least(first, self.outputs - LANES) if self.is_overlapped else first
 
     @property
     def columns(self) -> int:
@@ -132,14 +179,38 @@ class Geometry:
         return any(self.pad) or self.depth % REDUCE != 0
 
     @property
+    def is_spread(self) -> bool:
+        """Whether whole pixels, which are no whole words, are moved apart by one rule."""
+        _, left, _, right = self.pad
+        inner = self.input_width - left - right
+        plain = self.groups == 1 and not self.channels_first and min(inner, self.depth) > 1
+        words, surplus = divmod(self.depth, REDUCE)
+        # The copy takes some packets a vector of channels: far less than it saves, unless there is
+        # next to nothing to multiply.
+        reads = self.vectors * self.kernel[0] * self.kernel[1]
+        awkward = words % 2 != 0 and words >= MANY_WORDS and reads > 1
+        return plain and (surplus != 0 or awkward) and not self.is_widened
+
+    @property
+    def is_widened(self) -> bool:
+        """Whether three channels become four by scalar instructions."""
+        _, left, _, right = self.pad
+        return self.groups == 1 and self.depth == 3 and (self.input_width - left - right) % 4 == 0
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether what is staged gets a value before the activations are copied."""
+        return self.is_padded and (any(self.pad) or not self.is_spread)
+
+    @property
     def is_staged(self) -> bool:
         """Whether activations are first copied into a layout that scalar loads can read."""
-        return self.is_padded or self.channels_first
+        return self.is_padded or self.is_spread or self.channels_first
 
     @property
     def is_cropped(self) -> bool:
         """Whether whole output vectors are first stored aside, then copied to the output."""
-        if self.outputs % LANES != 0 or self.channels_first:
+        if self.channels_first or (self.outputs % LANES != 0 and not self.is_overlapped):
             return True
         if not self.narrow:
             return False

@@ -48,7 +48,7 @@ def parameters(
     found = []
     for one in workload.operands:
         if one.name == WEIGHTS:
-            shape = packed_shape(plain_weight_shape(geometry), geometry.groups)
+            shape = packed_shape(plain_weight_shape(geometry), geometry.groups, geometry.words)
             found.append(Operand(WEIGHTS, shape, "u8" if weight_offset else one.dtype, True))
             if has_start(workload):
                 found.append(Operand(START, vectors, "i32", True))
@@ -69,12 +69,14 @@ def packed_arguments(
     named = dict(zip((one.name for one in workload.operands), operands, strict=True))
     weights = named[WEIGHTS].reshape(plain_weight_shape(geometry))
     fill = weight_offset + workload.rzp
-    groups, paired = geometry.groups, geometry.paired
-    named[WEIGHTS] = pack(weights, groups, offset=weight_offset != 0, paired=paired, fill=fill)
+    groups, lanes, words = geometry.groups, geometry.lanes, geometry.words
+    named[WEIGHTS] = pack(
+        weights, groups, offset=weight_offset != 0, lanes=lanes, words=words, fill=fill
+    )
     if has_start(workload):
         shifted = (weights.astype(np.int64) - workload.rzp).sum(axis=(1, 2, 3))
         start = named.get("bias", np.int64(0)) - workload.lzp * shifted
-        named[START] = pack_channels(start.astype(np.int32), groups, paired)
+        named[START] = pack_channels(start.astype(np.int32), groups, lanes)
     if workload.requant == "channel":
-        named[MULTIPLIER] = pack_channels(named[MULTIPLIER], groups, paired)
+        named[MULTIPLIER] = pack_channels(named[MULTIPLIER], groups, lanes)
     return tuple(named[one.name] for one in parameters(workload, geometry, weight_offset))

@@ -41,13 +41,15 @@ def pack_constants(
 
 
 def _channel(geometry: Geometry, vector: Any, lane: Any) -> Any:
-    """Return the channel of a lane: the inverse of :func:`vrmpy_tune.layout.lane_of`."""
+    """Return the channel of a lane, as :func:`vrmpy_tune.layout.channels_of_lanes` does."""
     paired = geometry.paired
+    if paired == 1:
+        return geometry.first_channel(vector) + lane
     return (vector // paired * LANES + lane) * paired + vector % paired
 
 
 def _weights(workload: Contraction, geometry: Geometry, weight_offset: int, plain: Any) -> Any:
-    shape = packed_shape(plain_weight_shape(geometry), geometry.groups)
+    shape = packed_shape(plain_weight_shape(geometry), geometry.groups, geometry.words)
     dtype = "uint8" if weight_offset else geometry.rhs
     packed = allocate("packed", shape, dtype)
     outputs, depth = geometry.outputs, geometry.depth

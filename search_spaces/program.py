@@ -27,7 +27,7 @@ from search_spaces.operands import START, WEIGHTS, parameters
 from search_spaces.packing import pack_constants
 from search_spaces.sums import sum_windows
 from vrmpy_tune.layout import WEIGHT_OFFSET
-from vrmpy_tune.target import LANES, REDUCE
+from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
 
 if TYPE_CHECKING:
     from search_spaces.geometry import Geometry
@@ -117,30 +117,63 @@ class _Program:
     def _stage(self, activations: Any) -> Any:
         """Copy activations where they cannot be read in place; return how to read one."""
         geometry = self.geometry
-        depth = geometry.words * REDUCE
         if not geometry.is_staged:
             return lambda b, y, x, g, c: activations[
                 tuple(self._plain_index(b, y, x, g * geometry.depth + c))
             ]
         shape = (
             geometry.batch, geometry.input_height, geometry.input_width,
-            geometry.groups, depth,
+            geometry.groups, geometry.pitch,
         )  # fmt: skip
         staged = allocate("staged", shape, geometry.lhs)
-        if geometry.is_padded:
+        if geometry.is_filled:
             with T.grid(*shape) as loops, T.sblock("fill"):
                 fill = tvm.tirx.const(geometry.fill, geometry.lhs)
                 T.buffer_store(staged, fill, spatial(shape, loops))
+        if geometry.is_spread:
+            self._spread(activations, staged)
+        else:
+            self._copy(activations, staged)
+        return lambda b, y, x, g, c: staged[b, y, x, g, c]
+
+    def _pixels(self) -> tuple[int, int, int]:
+        """Return batch, height and width of the activations without borders."""
+        geometry = self.geometry
         top, left, bottom, right = geometry.pad
-        inner = (
-            geometry.batch, geometry.input_height - top - bottom,
-            geometry.input_width - left - right, geometry.groups, geometry.depth,
-        )  # fmt: skip
-        with T.grid(*inner) as loops, T.sblock("copy"):
-            b, y, x, g, c = spatial(inner, loops)
+        height, width = geometry.input_height - top - bottom, geometry.input_width - left - right
+        return geometry.batch, height, width
+
+    def _copy(self, activations: Any, staged: Any) -> None:
+        geometry = self.geometry
+        top, left, _, _ = geometry.pad
+        extents = (*self._pixels(), geometry.groups, geometry.depth)
+        with T.grid(*extents) as loops, T.sblock("copy"):
+            b, y, x, g, c = spatial(extents, loops)
             value = activations[tuple(self._plain_index(b, y, x, g * geometry.depth + c))]
             T.buffer_store(staged, value, [b, y + top, x + left, g, c])
-        return lambda b, y, x, g, c: staged[b, y, x, g, c]
+
+    def _spread(self, activations: Any, staged: Any) -> None:
+        """Copy pixels to where words begin, or vectors, with zeros behind the last channel."""
+        geometry = self.geometry
+        top, left, _, _ = geometry.pad
+        rows, depth = self._pixels(), geometry.depth
+        if geometry.flat:
+            activations = self._joined(activations, depth)
+        extents = (*rows, 1, geometry.pitch)
+        with T.grid(*extents) as loops, T.sblock("copy"):
+            b, y, x, g, c = spatial(extents, loops)
+            pixel = (x,) if geometry.flat else (b, y, x)
+            # Stated, because the condition is none on what TVM thinks is read.
+            T.reads(activations[(*pixel, slice(0, depth))])
+            T.writes(staged[b, y + top, x + left, g, c])
+            zero = tvm.tirx.const(0, geometry.lhs)
+            value = T.if_then_else(c < depth, activations[(*pixel, c)], zero)
+            T.buffer_store(staged, value, [b, y + top, x + left, g, c])
+
+    def _joined(self, plain: Any, channels: int) -> Any:
+        """Return a tensor of flat pixels as a matrix."""
+        shape = (self.geometry.pixels, channels)
+        return T.decl_buffer(shape, plain.dtype, data=plain.data, align=VECTOR_BYTES)
 
     def _multiply(self, read: Any, weights: Any, start: Any, windows: Any) -> Any:
         geometry = self.geometry
@@ -188,13 +221,19 @@ class _Program:
             value = sums[_sums_index((b, y, x, g, o // LANES, o % LANES))]
             index = [b, y, x, g, o]
             if not geometry.is_cropped:
-                index = self._plain_index(b, y, x, g * geometry.outputs + o)
+                channel = o
+                if geometry.is_overlapped:
+                    channel = geometry.first_channel(o // LANES) + o % LANES
+                index = self._plain_index(b, y, x, g * geometry.outputs + channel)
             T.buffer_store(target, value, index)
         if geometry.is_cropped:
+            joined = geometry.flat and geometry.groups == 1
+            if joined:
+                output = self._joined(output, geometry.outputs)
             with T.grid(*outer, geometry.outputs) as loops, T.sblock("crop"):
                 b, y, x, g, o = spatial((*outer, geometry.outputs), loops)
                 index = self._plain_index(b, y, x, g * geometry.outputs + o)
-                T.buffer_store(output, target[b, y, x, g, o], index)
+                T.buffer_store(output, target[b, y, x, g, o], [x, o] if joined else index)
 
 
 def _sums_index(axes: tuple[Any, ...]) -> tuple[Any, ...]:

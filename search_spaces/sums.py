@@ -3,8 +3,8 @@
 That is so where signed weights are stored as ``weight + 128``, and where they have a zero point.
 
 Each pixel's activations are added up once, whatever the number of output channels, and windows are
-formed from those sums.  Where vectors hold whole pixels, or pixels whole vectors (32, 64, or a
-multiple of 128 channels), 32 pixels are added up at a time; elsewhere each by scalar instructions.
+formed from those sums.  Where vectors hold whole pixels (32 or 64 channels), or pixels are at least
+as long as a vector, 32 pixels are added up at a time; elsewhere each by scalar instructions.
 
 Blocks: ``sum_words`` (and ``sum_lanes``) within a pixel, ``sum_pixels`` scaled by that excess, and
 ``sum_windows`` where the kernel covers more than one pixel.
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 from tvm.tirx.script import builder as T
 
 from search_spaces.blocks import allocate, reduce, spatial
-from vrmpy_tune.intrin.lane_sum import lane_sum, word_sum
+from vrmpy_tune.intrin.lane_sum import add_pixel, lane_sum, pixel_sum, word_sum
 from vrmpy_tune.intrin.scalar_sum import scalar_sum
 from vrmpy_tune.layout import round_up
 from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
+from vrmpy_tune.workload import ceildiv
 
 if TYPE_CHECKING:
     from tvm.s_tir import Schedule
@@ -82,16 +83,22 @@ class _Grid:
 
 
 def _pixels_in_vector(geometry: Geometry, width: int, step: tuple[int, int]) -> int:
-    if geometry.depth % VECTOR_BYTES == 0:
+    if geometry.pitch % VECTOR_BYTES == 0 or _ends_in_part(geometry):
         return 1
     if geometry.groups > 1 or step != (1, 1):
         return 0
     if geometry.words == 1 and width >= LANES:
         in_place = geometry.depth == REDUCE and not geometry.channels_first
         return LANES if geometry.is_staged or in_place else 0
-    pixels = VECTOR_BYTES // geometry.depth
-    fits = geometry.depth in (32, 64) and width % pixels == 0 and geometry.line % pixels == 0
+    pixels = VECTOR_BYTES // geometry.pitch
+    fits = geometry.pitch in (32, 64) and width % pixels == 0 and geometry.line % pixels == 0
     return pixels if fits and not geometry.channels_first else 0
+
+
+def _ends_in_part(geometry: Geometry) -> bool:
+    """Whether pixels are some vectors and a part of one, which is read with what is before it."""
+    plain = geometry.groups == 1 and not geometry.channels_first
+    return plain and geometry.pitch > VECTOR_BYTES and geometry.pitch % VECTOR_BYTES != 0
 
 
 def _overlap(geometry: Geometry) -> int:
@@ -183,7 +190,7 @@ def _sum_single_words(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -
 
 def _sum_vectors(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> None:
     in_vector = grid.in_vector
-    each, vectors = LANES // in_vector, max(1, geometry.depth // VECTOR_BYTES)
+    each, vectors = LANES // in_vector, ceildiv(geometry.pitch, VECTOR_BYTES)
     batch, groups, height, _ = grid.rows
     rows = (batch, groups, height, grid.reach // in_vector)
     words = allocate("words", (*rows, LANES), "int32", "local")
@@ -197,9 +204,14 @@ def _sum_vectors(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> Non
         if grid.reach > grid.width:
             v = T.min(v, grid.width // in_vector - 1)
         column = v if in_vector == 1 else v * in_vector + lane // each
-        channel = vector * VECTOR_BYTES + lane % each * REDUCE + byte
-        value = read(b, y * grid.step[0], column * grid.step[1], g, channel)
-        T.buffer_store(words, words[tuple(index)] + T.cast(value, "int32"), index)
+        row, column = y * grid.step[0], column * grid.step[1]
+        if _ends_in_part(geometry):
+            pixel = read(b, row, column, g, 0)
+            add_pixel(words, index, pixel, geometry.pitch, (vector, lane, byte))
+        else:
+            channel = vector * VECTOR_BYTES + lane % each * REDUCE + byte
+            value = read(b, row, column, g, channel)
+            T.buffer_store(words, words[tuple(index)] + T.cast(value, "int32"), index)
     outer = (batch, groups, height, grid.reach)
     lanes = allocate("lanes", outer, "int32", "local")
     with T.grid(*outer, each) as loops, T.sblock("sum_lanes"):
@@ -285,15 +297,18 @@ def _schedule_vectors(sch: Schedule, geometry: Geometry, scope: str, in_vector: 
     sch.vectorize(sch.get_loops(init)[-1])
     sch.tensorize(pixel, lane_sum(in_vector))
     pixel, word, vector, byte = sch.get_loops(words)[-4:]
+    sch.unroll(pixel)
     sch.reorder(pixel, vector, word, byte)
     init = sch.decompose_reduction(words, vector)
     sch.vectorize(sch.get_loops(init)[-1])
+    if _ends_in_part(geometry):
+        sch.tensorize(vector, pixel_sum(geometry.lhs, scope, geometry.pitch))
+        return
     shape: tuple[int, ...] = (VECTOR_BYTES,)
     if in_vector > 1:
         group = (1,) if geometry.is_staged else ()
-        shape = (in_vector, *group, geometry.depth)
+        shape = (in_vector, *group, geometry.pitch)
     sch.tensorize(word, word_sum(geometry.lhs, scope, shape, aligned=True))
-    sch.unroll(pixel)
 
 
 def _schedule_scalars(sch: Schedule, geometry: Geometry, scope: str) -> None:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces.epilogue import schedule_crop, schedule_store
 from search_spaces.program import Form
+from search_spaces.rows import cut_row, parallel_rows
 from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
+from vrmpy_tune.intrin.restride import Rows, restride
 from vrmpy_tune.intrin.rows import row_clear, row_copy, row_widen
 from vrmpy_tune.intrin.table import Scopes, instruction
-from vrmpy_tune.target import LANES, REDUCE
+from vrmpy_tune.target import LANES
 from vrmpy_tune.toolchain.codegen import ANNOTATION as CODEGEN_ANNOTATION
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
 
@@ -82,7 +84,7 @@ def sketches(geometry: Geometry, target: HexagonTarget) -> Iterator[Sketch]:
     """Yield the design spaces of a geometry, the plainest first."""
     height, width = geometry.height, geometry.columns
     staged_bytes = geometry.batch * geometry.input_height * geometry.input_width
-    staged_bytes *= geometry.groups * geometry.words * REDUCE
+    staged_bytes *= geometry.groups * geometry.pitch
     pixels, step = geometry.unit
     choices = [one * step for one in _divisors(geometry.vectors // step, MAX_VECTORS // step)]
     for vectors in choices:
@@ -122,7 +124,7 @@ def apply(
     if epilogue is not None and geometry.is_cropped:
         schedule_crop(sch, geometry, epilogue)
     elif geometry.is_cropped:
-        _parallel_rows(sch, "crop")
+        _schedule_crop_words(sch, geometry)
     _annotate(sch, sketch)
 
 
@@ -141,29 +143,38 @@ def _annotate(sch: Schedule, sketch: Sketch) -> None:
 
 def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
     """Copy and clear whole rows where the copy keeps the order of bytes."""
-    _, left, _, right = geometry.pad
-    width, depth = geometry.input_width, geometry.words * REDUCE
+    top, left, bottom, right = geometry.pad
+    width, depth = geometry.input_width, geometry.pitch
     inner = width - left - right
     whole = geometry.groups == 1 and width > 1 and depth > 1
-    if geometry.is_padded:
-        row = _parallel_rows(sch, "fill")
+    if geometry.is_filled:
+        row = parallel_rows(sch, "fill")
         if whole:
             sch.tensorize(row, row_clear(width, depth, geometry.lhs, scope, geometry.fill))
-    row = _parallel_rows(sch, "copy")
-    if not whole or inner == 1 or geometry.channels_first:
+    row = parallel_rows(sch, "copy")
+    if geometry.is_spread:
+        count, row = cut_row(sch, geometry, row, inner)
+        height = geometry.input_height - top - bottom
+        extent = geometry.batch * height * inner * geometry.depth
+        sizes = (count, geometry.depth, geometry.depth, depth, extent)
+        sch.tensorize(row, restride(Rows(*sizes, "target", geometry.lhs, scope)))
+    elif not whole or inner == 1 or geometry.channels_first:
         return
-    if depth == geometry.depth:
+    elif depth == geometry.depth:
         sch.tensorize(row, row_copy(inner, depth, geometry.lhs, scope))
-    elif geometry.depth == 3 and inner % 4 == 0:
+    elif geometry.is_widened:
         sch.tensorize(row, row_widen(inner, geometry.lhs, scope))
 
 
-def _parallel_rows(sch: Schedule, block: str) -> Any:
-    """Run batch and rows in parallel; return the loop over a row's pixels, channels next in it."""
-    b, y, x, g, _ = sch.get_loops(sch.get_sblock(block))
-    sch.parallel(sch.fuse(b, y))
-    sch.reorder(g, x)
-    return x
+def _schedule_crop_words(sch: Schedule, geometry: Geometry) -> None:
+    """Move the sums of fewer than 32 channels together."""
+    row = parallel_rows(sch, "crop")
+    if geometry.channels_first or geometry.groups > 1 or 1 in (geometry.width, geometry.outputs):
+        return
+    count, row = cut_row(sch, geometry, row, geometry.width)
+    outputs = geometry.outputs
+    sizes = (count, outputs, LANES, outputs, geometry.pixels * LANES)
+    sch.tensorize(row, restride(Rows(*sizes, "source", "int32", "global")))
 
 
 @dataclass(frozen=True)

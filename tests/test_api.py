@@ -26,7 +26,7 @@ pytestmark = pytest.mark.device
 def program(text: str, *, packed: bool = True) -> tvm.tirx.PrimFunc:
     """Return the program of a workload in the form of its best record."""
     best = records(text)
-    space = find_space(best[0].space if best else "dense.scalar/2")
+    space = find_space(best[0].space if best else "dense.scalar/3")
     assert space is not None
     workload = parse_workload(text)
     module = space.module(workload) if packed else space.plain_module(workload)

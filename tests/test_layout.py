@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrmpy_tune.layout import lane_of, pack, packed_shape, round_up, unpack
+from vrmpy_tune.layout import channels_of_lanes, lane_of, pack, packed_shape, round_up, unpack
 
 ODD = (1, 3, 7, 31, 32, 33, 129)
 
@@ -67,12 +67,30 @@ def test_what_does_not_fill_a_vector_is_zero(offset: bool) -> None:
 @pytest.mark.parametrize("outputs", ODD)
 def test_pairs_of_vectors_hold_even_and_odd_outputs(outputs: int) -> None:
     weights = weights_of((outputs, 1, 1, 1), np.uint8)
-    packed = pack(weights, 1, offset=False, paired=2)
+    packed = pack(weights, 1, offset=False, lanes=channels_of_lanes(outputs, 2))
     assert packed.shape[1] == 2 * -(-outputs // 64)
     for channel in range(outputs):
         vector, lane = lane_of(channel, 2)
         assert (vector % 2, lane % 32) == (channel % 2, channel % 64 // 2)
         assert packed[0, vector, 0, 0, 0, lane, 0] == weights[channel, 0, 0, 0]
+
+
+@pytest.mark.parametrize("outputs", (33, 63, 64, 129))
+def test_the_last_vector_may_end_with_the_last_output(outputs: int) -> None:
+    lanes = channels_of_lanes(outputs, 1, overlapped=True)
+    assert lanes[-1].tolist() == list(range(outputs - 32, outputs))
+    assert lanes[:-1].ravel().tolist() == list(range(32 * (len(lanes) - 1)))
+    weights = weights_of((outputs, 1, 1, 1), np.uint8)
+    packed = pack(weights, 1, offset=False, lanes=lanes)
+    np.testing.assert_array_equal(packed[0, -1, 0, 0, 0, :, 0], weights[-32:, 0, 0, 0])
+
+
+def test_more_words_than_there_are_channels_hold_what_is_asked_for() -> None:
+    packed = pack(np.full((32, 1, 1, 3), 5, np.uint8), 1, offset=False, words=2, fill=9)
+    assert packed.shape == packed_shape((32, 1, 1, 3), 1, 2) == (1, 1, 1, 1, 2, 32, 4)
+    assert set(packed[..., 0, :, :3].ravel().tolist()) == {5}
+    assert set(packed[..., 0, :, 3].ravel().tolist()) == {9}
+    assert set(packed[..., 1, :, :].ravel().tolist()) == {9}
 
 
 def test_channels_that_fill_a_word_hold_what_is_asked_for() -> None:

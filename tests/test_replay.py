@@ -105,14 +105,13 @@ def space_named(name: str) -> Space:
 @pytest.mark.parametrize(
     ("workload", "space"),
     [
-        ("dense:m=31,n=32,k=7,lhs=u8,rhs=i8", "dense.offset/2"),  # fewer vectors
-        ("dense:m=26,n=129,k=7,lhs=u8,rhs=i8", "dense.offset/2"),  # other tiles
-        ("dense:m=31,n=129,k=40,lhs=u8,rhs=i8", "dense.offset/2"),  # a deeper reduction
-        ("dense:m=31,n=129,k=7,lhs=u8,rhs=u8", "dense.scalar/2"),  # no sums of activations
+        ("dense:m=26,n=129,k=7,lhs=u8,rhs=i8", "dense.offset/3"),  # other tiles
+        ("dense:m=31,n=129,k=40,lhs=u8,rhs=i8", "dense.offset/3"),  # a deeper reduction
+        ("dense:m=31,n=129,k=7,lhs=u8,rhs=u8", "dense.scalar/3"),  # no sums of activations
     ],
 )
 def test_a_trace_of_another_program_is_stale(workload: str, space: str) -> None:
-    five_vectors = samples(DENSE, "dense.offset/2")[1]
+    five_vectors = samples(DENSE, "dense.offset/3")[1]
     with pytest.raises(StaleRecordError, match="Tune it again") as caught:
         replay(space_named(space).module(parse_workload(workload)), trace_of(five_vectors))
     assert caught.value.exit_code == 6
@@ -134,14 +133,14 @@ def test_a_trace_of_another_program_is_stale(workload: str, space: str) -> None:
     ids=str,
 )
 def test_decisions_that_do_not_fit_are_stale(decisions: tuple[object, ...]) -> None:
-    sample = samples(DENSE, "dense.offset/2")[0]
+    sample = samples(DENSE, "dense.offset/3")[0]
     trace = with_decisions(sample.schedule, *decisions)
     with pytest.raises(StaleRecordError):
         replay(sample.space.module(sample.workload), trace)
 
 
 def test_a_trace_without_its_decisions_is_stale_and_not_drawn_anew() -> None:
-    sample = samples(DENSE, "dense.offset/2")[0]
+    sample = samples(DENSE, "dense.offset/3")[0]
     instructions, _ = json.loads(trace_of(sample))
     with pytest.raises(StaleRecordError, match="decisions"):
         replay(sample.space.module(sample.workload), json.dumps([instructions, []]))
@@ -153,6 +152,6 @@ def test_a_trace_without_its_decisions_is_stale_and_not_drawn_anew() -> None:
      '[[["GetSBlock",[],["nowhere","main"],["b0"]]],[]]', '[[["GetSBlock"]],[]]'],
 )  # fmt: skip
 def test_what_is_no_trace_is_stale_and_said_in_a_sentence(trace: str) -> None:
-    sample = samples(DENSE, "dense.offset/2")[0]
+    sample = samples(DENSE, "dense.offset/3")[0]
     with pytest.raises(StaleRecordError, match=r"^The trace no longer replays .*again\.$"):
         replay(sample.space.module(sample.workload), trace)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from vrmpy_tune.api import applied, compile, tune
+    from vrmpy_tune.model.compiled import CompiledModel
     from vrmpy_tune.records import Record, open_store
     from vrmpy_tune.target import HexagonTarget, parse_target
     from vrmpy_tune.workload import Conv2d, Dense, parse_workload
@@ -19,6 +20,7 @@ else:
     from vrmpy_tune import tune
 
 _MODULE_OF: Final = {
+    "CompiledModel": "model.compiled",
     "Conv2d": "workload",
     "Dense": "workload",
     "HexagonTarget": "target",
@@ -31,6 +33,7 @@ _MODULE_OF: Final = {
 }
 
 __all__ = [
+    "CompiledModel",
     "Conv2d",
     "Dense",
     "HexagonTarget",

@@ -26,11 +26,11 @@ TUNED: dict[str, Any] = {
     "candidates_per_minute": 96.0,
     "interrupted": False,
     "stopped_early": "after 96 of 128: no gain in 32",
-    "ended": [{"space": "dense.scalar/2", "sent": 96, "reason": "no gain in 32"}],
+    "ended": [{"space": "dense.scalar/3", "sent": 96, "reason": "no gain in 32"}],
     "transfer": {
         "seeds": 2,
         "samples": 0,
-        "records": [{"space": "dense.scalar/2", "workload": "dense:m=64", "ids": ["ab", "cd"]}],
+        "records": [{"space": "dense.scalar/3", "workload": "dense:m=64", "ids": ["ab", "cd"]}],
     },
     "best": {
         "record": "ab" * 32,

@@ -42,13 +42,13 @@ class Clock:
 def every_event() -> list[Event]:
     return [
         started(),
-        TaskStarted(DENSE, ("dense.scalar/2",)),
+        TaskStarted(DENSE, ("dense.scalar/3",)),
         BatchSearched(DENSE, 0.5, 2),
         measured(1, value=400_000, best=400_000),
         measured(2, Outcome.BUILD_ERROR, best=400_000),
         Warned("The cost model failed."),
-        RecordsTransferred(DENSE, "dense.scalar/2", 2, 0, ((CONV, ("ab", "cd")),)),
-        SearchEnded(DENSE, "dense.scalar/2", 2, 4, "no gain in 1"),
+        RecordsTransferred(DENSE, "dense.scalar/3", 2, 0, ((CONV, ("ab", "cd")),)),
+        SearchEnded(DENSE, "dense.scalar/3", 2, 4, "no gain in 1"),
         RunFinished(DENSE, TUNED),
         Interrupted("vrmpy-tune tune ...", 2),
     ]
@@ -131,8 +131,8 @@ def test_plain_progress_always_prints_warnings_and_the_command_that_resumes() ->
     for event in (started(), *every_event()[5:]):
         show(event)
     assert "Warning: The cost model failed." in stream.getvalue()
-    assert "2 seeds for dense.scalar/2 from records of 1 similar" in stream.getvalue()
-    assert "dense.scalar/2 ends after 2, no gain in 1" in stream.getvalue()
+    assert "2 seeds for dense.scalar/3 from records of 1 similar" in stream.getvalue()
+    assert "dense.scalar/3 ends after 2, no gain in 1" in stream.getvalue()
     assert "resume with: vrmpy-tune tune ..." in stream.getvalue()
 
 

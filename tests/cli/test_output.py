@@ -130,7 +130,7 @@ def test_explain_names_the_nearest_record_and_the_field_that_differs(
 
 def test_spaces_and_instructions_are_listed(command: Command) -> None:
     names = [row["name"] for row in command("spaces", "--json").document["spaces"]]
-    assert "dense.scalar/2" in names
+    assert "dense.scalar/3" in names
     listed = command("spaces", "--instructions", "--json").document["instructions"]
     assert {row["mnemonic"] for row in listed} == {"vrmpy", "vdmpy"}
     assert len(command("spaces", "--instructions").stdout.splitlines()) == len(listed)
@@ -139,7 +139,7 @@ def test_spaces_and_instructions_are_listed(command: Command) -> None:
 def test_a_check_of_the_spaces_says_its_progress_on_stderr(
     command: Command, replace: Replace
 ) -> None:
-    row = {"workload": DENSE, "spaces": ["dense.scalar/2"], "samples": 300, "verified": 299}
+    row = {"workload": DENSE, "spaces": ["dense.scalar/3"], "samples": 300, "verified": 299}
     document = {
         "samples": 300,
         "verified": 299,

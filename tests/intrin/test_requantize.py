@@ -22,7 +22,7 @@ from vrmpy_tune.intrin.requantize import (
     requantize,
     store_requantized,
 )
-from vrmpy_tune.layout import pack_channels
+from vrmpy_tune.layout import channels_of_lanes, pack_channels
 from vrmpy_tune.measurement import Outcome
 from vrmpy_tune.quantize import LIMITS, Add, Requantize
 from vrmpy_tune.target import LANES, VECTOR_BYTES
@@ -144,10 +144,11 @@ def expected(epilogue: Epilogue, named: dict[str, np.ndarray]) -> np.ndarray:
 
 def arranged(epilogue: Epilogue, named: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     """Return the kernel's arguments: channels in the lanes that compute them."""
-    sums = [pack_channels(pixel, 1, epilogue.paired)[0] for pixel in named["accumulators"]]
+    lanes = channels_of_lanes(epilogue.vectors * LANES, epilogue.paired)
+    sums = [pack_channels(pixel, 1, lanes)[0] for pixel in named["accumulators"]]
     found = named | {"accumulators": np.stack(sums)}
     if epilogue.per_channel:
-        found["multiplier"] = pack_channels(named["multiplier"], 1, epilogue.paired)[0]
+        found["multiplier"] = pack_channels(named["multiplier"], 1, lanes)[0]
     return tuple(found[name] for name in shapes(epilogue) if name != "output")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.farm.local_farm import local_farm
 from tests.model.networks import Builder
 from tests.tuned import V68
 from vrmpy_tune.device.qemu import QemuDevice
@@ -51,6 +52,17 @@ def test_inputs_may_be_named_and_the_device_be_an_object(compiled: Path) -> None
         )
     with pytest.raises(UsageError, match="the input 'image' is missing"):
         model.run()
+
+
+def test_a_farm_runs_a_network_as_the_device_here_does(compiled: Path) -> None:
+    model = CompiledModel(compiled)
+    here = model.profile(images(2))
+    with local_farm() as farm:
+        farm.serve("v68", "qemu", slots=1)
+        with farm.device("v68") as device:
+            there = model.profile(images(2), device=device)
+    assert (there.counts, there.layers) == (here.counts, here.layers)
+    np.testing.assert_array_equal(there.outputs["out_layer4"], here.outputs["out_layer4"])
 
 
 def test_layers_packets_add_up_to_the_calls(compiled: Path, network: Network) -> None:

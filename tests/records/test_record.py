@@ -37,7 +37,7 @@ def test_the_id_depends_on_the_identity_alone() -> None:
         record(workload=CONV),
         record(target="hexagon-v73"),
         record(metric=QEMU_CRITICAL),
-        record(space="dense.scalar/2"),
+        record(space="dense.scalar/3"),
     ]
     assert len({r.id for r in [*others, same]}) == 6
 

@@ -26,6 +26,10 @@ DENSE: Final = (
     "dense:m=33,n=32,k=3,lhs=i8,rhs=u8",
     "dense:m=31,n=129,k=7,lhs=u8,rhs=i8",
     "dense:m=129,n=33,k=32,lhs=i8,rhs=i8",
+    # Pixels in whole vectors, with a word more; a part of a vector added up in place.
+    "dense:m=33,n=7,k=129,lhs=i8,rhs=i8",
+    "dense:m=6,n=65,k=196,lhs=u8,rhs=u8",
+    "dense:m=40,n=33,k=136,lhs=i8,rhs=i8",
 )
 CONV2D: Final = (
     # 7x7 stem; groups; dilation; rectangular stride, kernel and padding; nchw; batch 2.
@@ -36,6 +40,8 @@ CONV2D: Final = (
     "conv2d:n=2,h=5,w=7,ci=4,co=33,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8,layout=nchw",
     "conv2d:n=2,h=3,w=31,ci=33,co=64,kh=1,kw=1,stride=1,pad=0,lhs=i8,rhs=i8",
     "conv2d:n=2,h=7,w=7,ci=8,co=32,kh=1,kw=1,stride=2,pad=0,groups=2,lhs=i8,rhs=u8,layout=nchw",
+    "conv2d:n=1,h=3,w=33,ci=5,co=7,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8",
+    "conv2d:n=2,h=5,w=6,ci=133,co=9,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=i8",
 )
 FUSED: Final = (
     # Zero points and a bias with an int32 output.

@@ -23,7 +23,7 @@ from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import parse_workload
 
 DENSE: Final = parse_workload("dense:m=128,n=768,k=768,lhs=u8,rhs=u8")
-SPACE: Final = find_space("dense.scalar/2")
+SPACE: Final = find_space("dense.scalar/3")
 ROTATE: Final = CODE_GENERATORS.index(GENERATORS["zig-rotate"])
 
 TILE_2_BY_8: Final = Decisions(Sketch(2, 1, vtcm=False), ROTATE, (1, 16, 8), (1, 1), (24, 8))
@@ -107,7 +107,7 @@ def test_requantizing_costs_at_most_three_packets_a_vector() -> None:
     """Packets with bytes as output, less packets with words and their stores."""
     text = "conv2d:n=1,h=8,w=28,ci=128,co=128,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=u8"
     chosen = Decisions(Sketch(4, 1, vtcm=False), ROTATE, (1, 32, 7), (1, 1), (4, 8))
-    space = find_space("conv2d.scalar/2")
+    space = find_space("conv2d.scalar/3")
     assert space is not None
     packets = {}
     for epilogue in ("", ",out=u8,bias=1,requant=channel,act=relu"):

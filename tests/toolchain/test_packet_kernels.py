@@ -50,13 +50,13 @@ def _dense(generator: int, rows: int, words: int) -> Decisions:
 )
 def test_a_dense_kernel_is_right_and_takes_fewer_packets_than_llvm(rows: int, words: int) -> None:
     text = "dense:m=64,n=64,k=256,lhs=u8,rhs=u8"
-    ours = _counts(text, "dense.scalar/2", _dense(PACKETS, rows, words))
-    theirs = _counts(text, "dense.scalar/2", _dense(LLVM, rows, words))
+    ours = _counts(text, "dense.scalar/3", _dense(PACKETS, rows, words))
+    theirs = _counts(text, "dense.scalar/3", _dense(LLVM, rows, words))
     assert ours.packets_total < theirs.packets_total
 
 
 def test_a_deep_reduction_fills_its_packets() -> None:
     text = "dense:m=64,n=64,k=2048,lhs=u8,rhs=u8"
     chosen = Decisions(Sketch(2, 1, vtcm=False), PACKETS, (1, 8, 8), (1, 1), (128, 4))
-    ours = _counts(text, "dense.scalar/2", chosen)
+    ours = _counts(text, "dense.scalar/3", chosen)
     assert parse_workload(text).packet_bound > 0.97 * ours.packets_total

@@ -20,6 +20,32 @@ def test_a_conditional_return_does_not_lead_to_a_block_without_a_label() -> None
     assert Function("f", blocks).flow().follow[0] == [1]
 
 
+def test_a_loop_may_begin_behind_its_end() -> None:
+    blocks = [
+        _block(None, "loop0(.LBB0_2,r4)", "jump .LBB0_2"),
+        Block(".LBB0_1", [], [Instruction("r0 = add(r0,#1)")], (0,)),
+        _block(None, "jump .LBB0_3"),
+        _block(".LBB0_2", "p0 = cmp.eq(r0,#4)", "if (p0) jump:nt .LBB0_1"),
+        _block(None, "jump .LBB0_1"),
+        _block(".LBB0_3", "jumpr r31"),
+    ]
+    flow = Function("f", blocks).flow()
+    assert flow.starts == {(1, 0): 3}
+    assert set(flow.follow[1]) == {2, 3}
+
+
+def test_a_loop_that_two_set_ups_reach_is_refused() -> None:
+    blocks = [
+        _block(None, "loop0(.LBB0_1,r4)", "if (p0) jump:nt .LBB0_1"),
+        _block(None, "loop0(.LBB0_2,r4)"),
+        _block(".LBB0_1", "r1 = #1"),
+        Block(".LBB0_2", [], [Instruction("r0 = add(r0,#1)")], (0,)),
+        _block(None, "jumpr r31"),
+    ]
+    with pytest.raises(UnknownAssemblyError):
+        Function("f", blocks).flow()
+
+
 def test_a_jump_to_an_unknown_place_is_refused() -> None:
     with pytest.raises(UnknownAssemblyError):
         Function("f", [_block(None, "jumpr r0"), _block(None, "r0 = #1")]).flow()

@@ -44,7 +44,7 @@ class Scripted:
 def candidates() -> list[Any]:
     from tvm.s_tir import Schedule
 
-    space = find_space("dense.scalar/2")
+    space = find_space("dense.scalar/3")
     assert space is not None
     generate = space.generator(WORKLOAD, TARGETS["hexagon-v68"])
     schedules = generate(Schedule(space.module(WORKLOAD), seed=1))
@@ -54,7 +54,7 @@ def candidates() -> list[Any]:
 
 def model(answer: Any, warnings: list[str]) -> Any:
     """Return the Python half of a model, which takes any candidates."""
-    space = find_space("dense.scalar/2")
+    space = find_space("dense.scalar/3")
     assert space is not None
     table = TaskTable()
     table.add("task", WORKLOAD, space)
@@ -68,7 +68,7 @@ def warm(guarded: Any, candidates: list[Any]) -> None:
 
 def test_before_any_measurement_the_packet_estimate_ranks(candidates: list[Any]) -> None:
     scores = model(None, []).predict(CONTEXT, candidates)
-    space = find_space("dense.scalar/2")
+    space = find_space("dense.scalar/3")
     assert space is not None
     view = geometry(WORKLOAD)
     costs = [Decisions.of(one.sch.trace).estimate(view, space.form) for one in candidates]
@@ -99,7 +99,7 @@ def test_the_learned_model_sees_how_far_each_estimate_was_off(candidates: list[A
 def test_the_real_model_learns_which_candidates_their_estimates_flatter(
     candidates: list[Any],
 ) -> None:
-    space = find_space("dense.scalar/2")
+    space = find_space("dense.scalar/3")
     assert space is not None
     table = TaskTable()
     table.add("task", WORKLOAD, space)

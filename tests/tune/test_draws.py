@@ -21,7 +21,7 @@ WORKLOAD = parse_workload("conv2d:n=1,h=6,w=33,ci=32,co=96,kh=3,kw=3,stride=1,pa
 
 
 def space() -> Space:
-    found = find_space("conv2d.scalar/2")
+    found = find_space("conv2d.scalar/3")
     assert found is not None
     return found
 

@@ -29,7 +29,7 @@ VERIFIER = Verifier(WORKLOAD)
 
 def candidate(choice: int, code: str = "") -> Candidate:
     """Return a candidate; equal ``code`` compiles to equal objects."""
-    space = find_space("dense.scalar/2")
+    space = find_space("dense.scalar/3")
     assert space is not None
     return Candidate(
         WORKLOAD, space, code or f"code {choice}", f"[[],[[0,[{choice}]]]]", CODE_GENERATORS[0], "0"

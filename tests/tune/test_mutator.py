@@ -21,7 +21,7 @@ WORKLOAD = parse_workload("dense:m=12,n=32,k=16,lhs=u8,rhs=u8")
 
 
 def space() -> Space:
-    found = find_space("dense.scalar/2")
+    found = find_space("dense.scalar/3")
     assert found is not None
     return found
 

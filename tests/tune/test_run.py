@@ -111,7 +111,7 @@ def test_a_budget_is_split_over_the_spaces_of_a_workload(fake_run: FakeRun) -> N
     events: list[Event] = []
     (result,) = fake_run(SPLIT, trials=21, events=events)
     (task,) = [event for event in events if isinstance(event, TaskStarted)]
-    assert set(task.spaces) == {"dense.offset/2", "dense.splat/2"}
+    assert set(task.spaces) == {"dense.offset/3", "dense.splat/3"}
     assert result.trials == 21
     assert len(measured(events)) == result.measured <= 21
 

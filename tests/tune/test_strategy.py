@@ -19,7 +19,7 @@ DENSE = "dense:m=48,n=64,k=64,lhs=u8,rhs=u8"
 
 def estimates(store: Any) -> np.ndarray:
     """Return the packet estimates of all records of a store."""
-    workload, space = parse_workload(DENSE), find_space("dense.scalar/2")
+    workload, space = parse_workload(DENSE), find_space("dense.scalar/3")
     assert space is not None
     with open_store(store, readonly=True) as opened:
         traces = [plain_trace(one.identity.trace) for one in (*opened.query(), *opened.failures())]

@@ -24,7 +24,7 @@ WORKLOAD = parse_workload("dense:m=12,n=32,k=16,lhs=u8,rhs=u8")
 
 
 def task(text: str = str(WORKLOAD)) -> Task:
-    space = find_space("dense.scalar/2")
+    space = find_space("dense.scalar/3")
     assert space is not None
     workload = parse_workload(text)
     return Task(workload, space, 8, Verifier(workload))

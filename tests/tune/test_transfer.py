@@ -34,7 +34,7 @@ V68 = "hexagon-v68"
 
 @pytest.fixture(scope="module")
 def space() -> Space:
-    found = find_space("dense.scalar/2")
+    found = find_space("dense.scalar/3")
     assert found is not None
     return found
 
@@ -76,7 +76,7 @@ def test_only_records_of_the_same_space_target_and_metric_count(
     assert known(store, space) == [NEAR, FAR]
     assert known(store, space, QEMU_PACKETS, NEAR) == [FAR]
     assert known(store, space, QEMU_CRITICAL) == []
-    other = find_space("dense.offset/2")
+    other = find_space("dense.offset/3")
     assert other is not None
     assert known(store, other) == []
 

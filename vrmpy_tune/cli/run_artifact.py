@@ -27,7 +27,7 @@ def run_kernels(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Run a compiled artifact on a device, and check its outputs against the reference."""
+    """Run a compiled artifact on a device, and check its outputs."""
     from vrmpy_tune.compiler import run_artifact
     from vrmpy_tune.model.artifact import is_network
 

@@ -19,7 +19,7 @@ from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.workload import Contraction, parse_workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from tvm.s_tir import Schedule
 
@@ -130,7 +130,7 @@ def transplant(workload: Workload, record: Record, target: HexagonTarget) -> Tra
     """
     from tvm.s_tir import Schedule
 
-    from vrmpy_tune.tune.draws import Design, plain_trace
+    from vrmpy_tune.tune.draws import Design, chosen_in, plain_trace
 
     space = find_space(record.space)
     if space is None or not space.applies(workload, target):
@@ -144,18 +144,23 @@ def transplant(workload: Workload, record: Record, target: HexagonTarget) -> Tra
     draws = [draw for design in designs for draw in design.draw(DRAWS, random)]
     if not draws:
         return None
-    other = parse_workload(record.workload)
-    wanted = space.features(other, plain_trace(record.trace))
-    draw, same = _nearest(workload, space, draws, wanted)
+    trace = plain_trace(record.trace)
+    wanted = space.features(parse_workload(record.workload), trace)
+    draw, same = _nearest(workload, space, draws, wanted, chosen_in(trace))
     return Transplant(record, space, draw.schedule(module), same_choices=same)
 
 
 def _nearest(
-    workload: Workload, space: Space, draws: list[Draw], wanted: list[float]
+    workload: Workload,
+    space: Space,
+    draws: list[Draw],
+    wanted: list[float],
+    chosen: tuple[Hashable, ...],
 ) -> tuple[Draw, bool]:
     """Return the draw that is equal in all features, or else nearest, and whether it is equal.
 
-    The last feature is the estimate.  Only what the arithmetic thinks about as good as the best is
+    Of equally near ones, it is that with just the choices ``chosen``, if there is one.  The last
+    feature is the estimate.  Only what the arithmetic thinks about as good as the best is
     compared: the tiles of a variant without requantization may be very poor ones with it.
     """
     features = np.array([space.features(workload, draw.plain) for draw in draws])
@@ -165,7 +170,8 @@ def _nearest(
     poor = estimates > (1.0 + ESTIMATE_ERROR) * estimates.min()
     if isinstance(workload, Contraction) and workload.operator != "depthwise_conv2d":
         poor |= [Decisions.of(draw.plain).depth[-1] % WHOLE_WORDS != 0 for draw in draws]
-    order = np.lexsort((estimates, apart, poor & (apart > 0)))
+    differs = np.array([draw.chosen != chosen for draw in draws])
+    order = np.lexsort((estimates, differs, apart, poor & (apart > 0)))
     best = int(order[0])
     return draws[best], bool(apart[best] == 0)
 

@@ -17,10 +17,10 @@ import math
 from typing import Any, Final
 
 import tvm
-from tvm.s_tir import TensorIntrin
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
 
 ONES: Final = 0x01010101
@@ -73,15 +73,104 @@ def word_sum(dtype: str, scope: str, row: tuple[int, ...], *, aligned: bool) -> 
     def implement(values: Any, words: Any) -> None:
         loaded = values.vload([0] * len(row), dtype=f"{dtype}x{VECTOR_BYTES}")
         vector = T.reinterpret("int32x32", loaded)
-        ones = tvm.tirx.const(ONES, "int32")
-        operands = (vector, ones) if dtype == "uint8" else (T.broadcast(ones, LANES), vector)
         every = T.ramp(0, 1, LANES)
-        T.buffer_store(words, _call(_VRMPY[dtype], "int32x32", words[every], *operands), [every])
+        operands = words[every], *_times_ones(dtype, vector)
+        T.buffer_store(words, _call(_VRMPY[dtype], "int32x32", *operands), [every])
 
     name = f"word_sum/{dtype}/{scope}/{'x'.join(str(extent) for extent in row)}"
     name += "" if aligned else "/unaligned"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
+
+
+def add_pixel(
+    words: Any, index: list[Any], pixel: Any, depth: int, at: tuple[Any, Any, Any]
+) -> None:
+    """Write the body of a block that adds one activation to the words of its pixel.
+
+    The last vector ends with the pixel, and its lanes that the vector before it has count nothing.
+
+    Parameters
+    ----------
+    words, index:
+        The words, and the index of the lane's.
+    pixel:
+        The pixel's first activation; the others follow it.
+    depth:
+        Activations of the pixel: a multiple of 4, above 128.
+    at:
+        Vector, lane, and byte in it.
+    """
+    vector, lane, byte = at
+    first = T.min(vector * VECTOR_BYTES, depth - VECTOR_BYTES)
+    *before, start = pixel.indices
+    T.reads(words[tuple(index)], pixel.source[(*before, slice(start, start + depth))])
+    T.writes(words[tuple(index)])
+    value = T.cast(pixel.source[(*before, start + first + lane * REDUCE + byte)], "int32")
+    last = depth // VECTOR_BYTES
+    again = LANES - depth % VECTOR_BYTES // REDUCE
+    counted = tvm.tirx.any(vector < last, lane >= again)
+    value = T.if_then_else(counted, value, tvm.tirx.const(0, "int32"))
+    T.buffer_store(words, words[tuple(index)] + value, index)
+
+
+@functools.cache
+def pixel_sum(dtype: str, scope: str, depth: int) -> str:
+    """Register the rule that adds up a pixel into 32 words (:func:`add_pixel`); return its name.
+
+    Parameters
+    ----------
+    dtype, scope:
+        As in :func:`word_sum`; the pixel begins at a multiple of 4 bytes.
+    depth:
+        Activations of the pixel.
+    """
+    vectors = -(-depth // VECTOR_BYTES)
+
+    def build(body: Any) -> tvm.tirx.PrimFunc:
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("pixel_sum")
+            values = _operand("a", (depth,), dtype, scope, REDUCE)
+            words = _operand("c", (LANES,), "int32", "local")
+            with T.sblock("root"):
+                T.reads(words[0:LANES], values[0:depth])
+                T.writes(words[0:LANES])
+                body(values, words)
+        return builder.get()
+
+    def describe(values: Any, words: Any) -> None:
+        with T.grid(vectors, LANES, REDUCE) as (v, i, k), T.sblock("update"):
+            lane = T.axis.spatial(LANES, i)
+            vector, byte = T.axis.reduce(vectors, v), T.axis.reduce(REDUCE, k)
+            add_pixel(words, [lane], values[0], depth, (vector, lane, byte))
+
+    def implement(values: Any, words: Any) -> None:
+        every = T.ramp(0, 1, LANES)
+        total = words[every]
+        for vector in range(vectors):
+            first = min(vector * VECTOR_BYTES, depth - VECTOR_BYTES)
+            loaded = values.vload([first], dtype=f"{dtype}x{VECTOR_BYTES}")
+            loaded = T.reinterpret("int32x32", loaded)
+            if first < vector * VECTOR_BYTES:
+                fill = (tvm.tirx.const(byte, "int32") for byte in (0, -1))
+                nothing, everything = (T.broadcast(byte, LANES) for byte in fill)
+                again = tvm.tirx.const(vector * VECTOR_BYTES - first, "int32")
+                counted = _call(
+                    "llvm.hexagon.V6.vlalignb.128B", "int32x32", everything, nothing, again
+                )
+                loaded = _call("llvm.hexagon.V6.vand.128B", "int32x32", loaded, counted)
+            total = _call(_VRMPY[dtype], "int32x32", total, *_times_ones(dtype, loaded))
+        T.buffer_store(words, total, [every])
+
+    name = f"pixel_sum/{dtype}/{scope}/{depth}"
+    register(name, build(describe), build(implement))
+    return name
+
+
+def _times_ones(dtype: str, vector: Any) -> tuple[Any, Any]:
+    """Return the factors of :data:`_VRMPY`."""
+    ones = tvm.tirx.const(ONES, "int32")
+    return (vector, ones) if dtype == "uint8" else (T.broadcast(ones, LANES), vector)
 
 
 @functools.cache
@@ -135,7 +224,7 @@ def lane_sum(pixels: int) -> str:
         T.buffer_store(sums, sums[every] + words[0, every], [every])
 
     name = f"lane_sum/{pixels}"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 

@@ -26,13 +26,12 @@ def rule(name: str, scopes: Scopes | None = None) -> str:
     KeyError
         If the table has no such row.
     """
-    from tvm.s_tir import TensorIntrin
-
+    from vrmpy_tune.intrin.registration import register
     from vrmpy_tune.intrin.rules import description, implementation
 
     scopes = scopes or Scopes()
     row = instruction(name)
-    TensorIntrin.register(row.rule(scopes), description(row, scopes), implementation(row, scopes))
+    register(row.rule(scopes), description(row, scopes), implementation(row, scopes))
     return row.rule(scopes)
 
 
@@ -82,16 +81,28 @@ def _lane_sum(pixels: str) -> str:
     return lane_sum(int(pixels))
 
 
+def _pixel_sum(dtype: str, scope: str, depth: str) -> str:
+    from vrmpy_tune.intrin.lane_sum import pixel_sum
+
+    return pixel_sum(dtype, scope, int(depth))
+
+
+def _join_blocks(*parts: str) -> str:
+    from vrmpy_tune.intrin.join_blocks import Blocks, join_blocks
+
+    return join_blocks(Blocks.parse(*parts))
+
+
+def _restride(*parts: str) -> str:
+    from vrmpy_tune.intrin.restride import Rows, restride
+
+    return restride(Rows.parse(*parts))
+
+
 def _row_copy(width: str, depth: str, dtype: str, scope: str) -> str:
     from vrmpy_tune.intrin.rows import row_copy
 
     return row_copy(int(width), int(depth), dtype, scope)
-
-
-def _block_copy(shape: str, dtype: str) -> str:
-    from vrmpy_tune.intrin.rows import block_copy
-
-    return block_copy(tuple(int(extent) for extent in shape.split("x")), dtype)
 
 
 def _row_clear(width: str, depth: str, dtype: str, scope: str, fill: str = "0") -> str:
@@ -118,8 +129,10 @@ _KINDS: Final[dict[str, Callable[..., str]]] = {
     "lane_sum": _lane_sum,
     "requantize": _requantize,
     "row_copy": _row_copy,
-    "block_copy": _block_copy,
     "row_clear": _row_clear,
     "row_widen": _row_widen,
+    "restride": _restride,
+    "join_blocks": _join_blocks,
+    "pixel_sum": _pixel_sum,
 }
 """Makers of the rules that are not rows of the table, by kind."""

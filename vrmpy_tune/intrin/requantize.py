@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import tvm
-from tvm.s_tir import TensorIntrin
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from vrmpy_tune.intrin import hvx
+from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.quantize import LIMITS, MULTIPLIER_BITS
 from vrmpy_tune.target import LANES, VECTOR_BYTES
 
@@ -167,7 +167,7 @@ def _limit(value: Any, out: str, act: str, bounds: tuple[Any, Any]) -> Any:
 @functools.cache
 def requantize(epilogue: Epilogue) -> str:
     """Register the rule; return its name."""
-    TensorIntrin.register(epilogue.name, _build(epilogue, _describe), _build(epilogue, _implement))
+    register(epilogue.name, _build(epilogue, _describe), _build(epilogue, _implement))
     return epilogue.name
 
 

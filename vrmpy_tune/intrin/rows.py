@@ -7,14 +7,13 @@ library's functions, which the on-device runtime supplies for HVX, take one a ve
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import tvm
-from tvm.s_tir import TensorIntrin
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import VECTOR_BYTES
 
 
@@ -54,49 +53,7 @@ def row_copy(width: int, depth: int, dtype: str, scope: str) -> str:
         T.evaluate(T.call_extern("handle", "memcpy", target, source, tvm.tirx.const(size, "int32")))
 
     name = f"row_copy/{width}/{depth}/{dtype}/{scope}"
-    TensorIntrin.register(name, build(describe), build(implement))
-    return name
-
-
-@functools.cache
-def block_copy(shape: tuple[int, ...], dtype: str) -> str:
-    """Register the rule ``target[...] = source[...]`` for neighbours in memory; return its name.
-
-    Parameters
-    ----------
-    shape:
-        Shape of both, all extents above 1.
-    dtype:
-        Data type of both.
-    """
-    size = math.prod(shape) * tvm.DataType(dtype).itemsize
-
-    def build(body: Any) -> tvm.tirx.PrimFunc:
-        with IRBuilder() as builder, T.prim_func(s_tir=True):
-            T.func_name("block_copy")
-            # The target is the caller's: rows of any number of bytes.
-            source = T.arg("a", T.buffer(shape, dtype, align=1, offset_factor=1))
-            target = T.arg("b", T.buffer(shape, dtype, align=1, offset_factor=1))
-            with T.sblock("root"):
-                T.reads(source[tuple(slice(0, extent) for extent in shape)])
-                T.writes(target[tuple(slice(0, extent) for extent in shape)])
-                body(source, target)
-        return builder.get()
-
-    def describe(source: Any, target: Any) -> None:
-        with T.grid(*shape) as loops, T.sblock("copy"):
-            at = loops if len(shape) > 1 else [loops]
-            index = [T.axis.spatial(e, i) for e, i in zip(shape, at, strict=True)]
-            T.buffer_store(target, source[tuple(index)], index)
-
-    def implement(source: Any, target: Any) -> None:
-        count = tvm.tirx.const(size, "int32")
-        # Not access_ptr: TVM may let the source share memory with a buffer of another type.
-        pointers = (T.address_of(one[(0,) * len(shape)]) for one in (target, source))
-        T.evaluate(T.call_extern("handle", "memcpy", *pointers, count))
-
-    name = f"block_copy/{'x'.join(str(extent) for extent in shape)}/{dtype}"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 
@@ -128,7 +85,7 @@ def row_clear(width: int, depth: int, dtype: str, scope: str, fill: int = 0) -> 
         T.evaluate(T.call_extern("handle", "memset", row.access_ptr("w"), value, count))
 
     name = f"row_clear/{width}/{depth}/{dtype}/{scope}" + (f"/{fill}" if fill else "")
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 
@@ -193,7 +150,7 @@ def row_widen(width: int, dtype: str, scope: str) -> str:
                 )
 
     name = f"row_widen/{width}/{dtype}/{scope}"
-    TensorIntrin.register(name, build(describe), build(implement))
+    register(name, build(describe), build(implement))
     return name
 
 

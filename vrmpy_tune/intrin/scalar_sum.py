@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 from typing import Final
 
-from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
+
+from vrmpy_tune.intrin.registration import register
 
 ONES: Final = 0x0101010101010101
 INTRINSICS: Final = {
@@ -61,5 +62,5 @@ def scalar_sum(dtype: str, scope: str = "global") -> str:
             )
 
     name = f"scalar_sum/{dtype}/{scope}"
-    TensorIntrin.register(name, description, implementation)
+    register(name, description, implementation)
     return name

@@ -66,7 +66,7 @@ class Identity:
     metric:
         What the figure counts, for example ``"qemu-packets/1"``.
     space:
-        Search space with operator, program form and version, for example ``"dense.scalar/2"``.
+        Search space with operator, program form and version, for example ``"dense.scalar/3"``.
     trace:
         Canonical text of the choice, see :func:`canonical_trace`.
     """

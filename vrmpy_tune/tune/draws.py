@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     import tvm
+
+VARIED: Final = ("SamplePerfectTile", "SampleCategorical")
+"""Kinds of the instructions whose decisions are drawn here."""
 
 Key: TypeAlias = "tuple[Hashable, tuple[Hashable, ...]]"
 """What equal choices have in common: the design space, and what was chosen in it."""
@@ -68,6 +71,15 @@ def plain_trace(text: str) -> PlainTrace:
     """Return the plain form of a trace's JSON text, as records carry it."""
     data = json.loads(text)
     return PlainTrace(steps_of(data), dict(data[1]))
+
+
+def chosen_in(trace: PlainTrace) -> tuple[Hashable, ...]:
+    """Return the tiles and categories of a trace: :attr:`Draw.chosen` of the same choice."""
+    return tuple(
+        tuple(int(part) for part in one) if isinstance(one, list) else int(one)
+        for step, one in trace.decisions.items()
+        if step.kind.name in VARIED
+    )
 
 
 def _plain_json(trace: Trace) -> Any:
@@ -218,11 +230,10 @@ class Design:
 def key_of(trace: Trace) -> Key:
     """Return what equal choices have in common: :attr:`Draw.key` of the same choice is equal."""
     data = _plain_json(trace)
-    varied = ("SamplePerfectTile", "SampleCategorical")
     chosen = tuple(
         tuple(int(part) for part in one) if isinstance(one, list) else int(one)
         for index, one in data[1]
-        if data[0][index][0] in varied
+        if data[0][index][0] in VARIED
     )
     return (_skeleton(steps_of(data)), chosen)
 

@@ -95,9 +95,7 @@ class Function:
             If a branch leads nowhere known.
         """
         labels = {block.label: index for index, block in enumerate(self.blocks) if block.label}
-        setups = {one.loop[:2] for block in self.blocks for one in block.instructions if one.loop}
         follow: list[list[int]] = []
-        starts: dict[tuple[int, int], int] = {}
         for index, block in enumerate(self.blocks):
             found = []
             last = block.last
@@ -105,22 +103,42 @@ class Function:
                 if last.target not in labels:
                     raise UnknownAssemblyError(f"where {last.text} leads to in {self.name}")
                 found.append(labels[last.target or ""])
-            for loop in block.ends:
-                start = index
-                while start >= 0 and (loop, self.blocks[start].label) not in setups:
-                    start -= 1
-                if start < 0:
-                    raise UnknownAssemblyError(f"a loop without a beginning in {self.name}")
-                starts[index, loop] = start
-                found.append(start)
             if block.falls_through and index + 1 < len(self.blocks):
                 found.append(index + 1)
             follow.append(found)
+        starts: dict[tuple[int, int], int] = {}
+        for end, begins in self._loops(follow).items():
+            if len(begins) != 1 or not begins <= labels.keys():
+                raise UnknownAssemblyError(f"where a loop begins in {self.name}")
+            starts[end] = labels[begins.pop()]
+            follow[end[0]].insert(0, starts[end])
         precede: list[list[int]] = [[] for _ in self.blocks]
         for index, found in enumerate(follow):
             for after in dict.fromkeys(found):
                 precede[after].append(index)
         return Flow(follow, precede, starts)
+
+    def _loops(self, follow: list[list[int]]) -> dict[tuple[int, int], set[str]]:
+        """Return the labels at which a loop may begin, by its last block and its number.
+
+        That is what the set-ups say which reach its end: its first block may stand anywhere.
+        """
+        found: dict[tuple[int, int], set[str]] = {
+            (index, loop): set() for index, block in enumerate(self.blocks) for loop in block.ends
+        }
+        reaching: list[set[tuple[int, str]]] = [set() for _ in self.blocks]
+        waiting = list(range(len(self.blocks)))
+        while waiting:
+            index = waiting.pop()
+            made = {one.loop[0]: one.loop[1] for one in self.blocks[index].instructions if one.loop}
+            after = {one for one in reaching[index] if one[0] not in made} | set(made.items())
+            for loop in self.blocks[index].ends:
+                found[index, loop] |= {label for number, label in after if number == loop}
+            for following in follow[index]:
+                if not after <= reaching[following]:
+                    reaching[following] |= after
+                    waiting.append(following)
+        return found
 
 
 def parse(assembly: str) -> list[str | Function]:

@@ -1,0 +1,31 @@
+"""Loops over rows of pixels that are copied: what runs in parallel, and how a single row is cut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from tvm.s_tir import Schedule
+
+    from search_spaces.geometry import Geometry
+
+MAX_PARTS: Final = 8
+"""Parallel parts of a single row that is copied."""
+
+
+def parallel_rows(sch: Schedule, block: str) -> Any:
+    """Run batch and rows in parallel; return the loop over a row's pixels, channels next in it."""
+    b, y, x, g, _ = sch.get_loops(sch.get_sblock(block))
+    sch.parallel(sch.fuse(b, y))
+    sch.reorder(g, x)
+    return x
+
+
+def cut_row(sch: Schedule, geometry: Geometry, row: Any, width: int) -> tuple[int, Any]:
+    """Cut a single row into parts that run in parallel; return the pixels of each, and its loop."""
+    parts = max(one for one in range(1, MAX_PARTS + 1) if width % one == 0 and width > one)
+    if geometry.batch * geometry.height > 1 or parts == 1:
+        return width, row
+    part, pixels = sch.split(row, [parts, None])
+    sch.parallel(part)
+    return width // parts, pixels
