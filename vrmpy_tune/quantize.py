@@ -28,8 +28,9 @@ ADD_BITS: Final = 15
 """Bits of the larger multiplier of an addition: a signed halfword."""
 
 EXACT_BITS: Final = 20
-"""Bits of a multiplier whose error of at most 2**-20 no 8-bit result can show, even where a channel
-has a factor 2**8 times smaller than the largest."""
+"""Bits of the largest multiplier with which networks are rounded once: an 8-bit result errs by
+2**-13 of a unit, or by 2**-5 in a channel whose factor is 2**8 times smaller.  Factors that leave
+fewer have shifts of 12 bits or more, whose second rounding matters as seldom."""
 
 LIMITS: Final = {"u8": (0, 255), "i8": (-128, 127), "i32": (-(1 << 31), (1 << 31) - 1)}
 """Smallest and largest value of each output type."""
@@ -113,15 +114,16 @@ def round_shift(values: np.ndarray, shift: int) -> np.ndarray:
 def fixed_point(scales: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.ndarray, int]:
     """Return int32 multipliers and the common shift for real factors.
 
-    Each bit of the shift makes the result a little less exact: what the multiplication rounded is
-    rounded again.  With fewer ``bits`` than all there is less to shift.
+    What the multiplication rounds to ``shift`` bits behind the point is rounded again, which
+    differs from rounding once for one result in ``2**(shift + 1)``.  Without a shift there is one
+    rounding, but multipliers lose their lowest bits.
 
     Parameters
     ----------
     scales:
         Positive factors, one for each channel, or a single one.
     bits:
-        Bits that the largest multiplier has at least, as far as shifts can make it.
+        With how many bits of the largest multiplier there need not be a shift.
 
     Raises
     ------
@@ -134,8 +136,9 @@ def fixed_point(scales: np.ndarray, bits: int = MULTIPLIER_BITS) -> tuple[np.nda
     largest = float(factors.max())
     if not (factors > 0).all() or largest >= 1:
         raise ValueError(f"requantization factors must lie between 0 and 1, not {factors}")
-    unused = MULTIPLIER_BITS - bits
-    shift = min(MAX_SHIFT, max(0, -int(np.frexp(largest)[1]) - unused))
+    shift = min(MAX_SHIFT, max(0, -int(np.frexp(largest)[1])))
+    if shift <= MULTIPLIER_BITS - bits:
+        shift = 0
     multiplier = np.rint(factors * 2.0 ** (MULTIPLIER_BITS + shift))
     return np.minimum(multiplier, (1 << 31) - 1).astype(np.int32), shift
 
