@@ -8,9 +8,11 @@ and of these two modes from each other, all in units of the last place; and the 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 
 from vrmpy_tune.model.comparison import Reference, layer_differences, output_difference
 from vrmpy_tune.model.edge import quantized
@@ -32,8 +34,14 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=list(ZOO), help=", ".join(ZOO))
     parser.add_argument("--inputs", type=int, help="how many inputs")
     parser.add_argument("--pictures", action="store_true", help="scikit-image's, not the ten kinds")
+    parser.add_argument(
+        "--save", type=Path, metavar="DIR", help="only write models and inputs there"
+    )
     arguments = parser.parse_args()
     for name in arguments.models:
+        if arguments.save:
+            _save(ZOO[name], arguments.save)
+            continue
         _compare(ZOO[name], arguments.inputs, pictures=arguments.pictures)
 
 
@@ -68,6 +76,20 @@ def _compare(one: ZooModel, number: int | None, *, pictures: bool) -> None:
         figures = (outputs.unoptimized, outputs.precise, outputs.modes)
         cells = (name, f"{largest} ({len(differences)} compared)", f"{share:.4%}", *figures)
         print(" | ".join([*(str(cell) for cell in cells), *classes]), flush=True)
+
+
+def _save(one: ZooModel, directory: Path) -> None:
+    """Write ``<name>.onnx``, and the ten inputs as ``<name>-<input>.npz``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / f"{one.name}.onnx"
+    target.write_bytes(one.path().read_bytes())
+    (given,) = onnx.load(target).graph.input
+    size = given.type.tensor_type.shape.dim[-1].dim_value
+    for name, pixels in inputs(size).items():
+        kind = name.replace(" ", "-")
+        arrays: dict[str, Any] = {given.name: one.prepare(pixels[None])}
+        np.savez(directory / f"{one.name}-{kind}.npz", **arrays)
+    print(target)
 
 
 def _integers(network: Network, feed: dict[str, np.ndarray]) -> np.ndarray:
