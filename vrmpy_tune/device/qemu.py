@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.closing import ClosedOnExit
-from vrmpy_tune.device.protocol import DeviceInfo, RunResult
+from vrmpy_tune.device.protocol import DeviceInfo, Limits, RunResult
 from vrmpy_tune.device.simulator import find_simulator, plugin_loads
+from vrmpy_tune.device.timing.tracing import find_trace_plugin, write_trace
 from vrmpy_tune.device.wire import STATUS_RUNTIME_FAILURE, Call, decode_result, encode_job
 from vrmpy_tune.errors import BuildError, BuildTimeoutError, DeviceError
 from vrmpy_tune.measurement import METRICS, Outcome
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from vrmpy_tune.device.protocol import Job, Limits
+    from vrmpy_tune.device.protocol import Job
+    from vrmpy_tune.measurement import Counts
     from vrmpy_tune.target import HexagonTarget
 
 _STATUS_CUT: Final = 91
@@ -46,6 +48,9 @@ _GUEST_LIMIT: Final = 0xFFFF0000
 
 _PAGE: Final = 1 << 16
 """QEMU's page size for Hexagon."""
+
+
+_TRACE_LIMITS: Final = Limits(cpu_s=120.0, wall_s=600.0)
 
 
 class QemuDevice(ClosedOnExit):
@@ -130,6 +135,39 @@ class QemuDevice(ClosedOnExit):
             stdin=pieces,
         )
         return self._judge(finished, job, target, len(input_sets))
+
+    def trace(
+        self,
+        job: Job,
+        operands: tuple[np.ndarray, ...],
+        target: HexagonTarget,
+        trace: Path,
+        limits: Limits = _TRACE_LIMITS,
+    ) -> Counts:
+        """Run ``job`` once on ``operands`` and write what it executed to the file ``trace``.
+
+        Raises
+        ------
+        DeviceError
+            If QEMU takes no plugins, or the run does not end well.
+        """
+        self._require_open()
+        plugin = find_trace_plugin(self._simulator)
+        cpu = self._simulator.cpu_for(target)
+        if plugin is None or cpu is None:
+            raise DeviceError(
+                f"qemu-hexagon {self._simulator.version} takes no plugin, so that times cannot be "
+                "estimated, only packets counted. Debian 12's QEMU (7.2) takes them."
+            )
+        guest_bytes = min(limits.memory_bytes // _PAGE * _PAGE, _GUEST_LIMIT)
+        pieces = encode_job(job, (operands,), target)
+        command: list[str | Path] = [self._simulator.program, "-cpu", cpu, self._link(job, target)]
+        within = ProcessLimits(limits.wall_s, limits.cpu_s, guest_bytes + _SIMULATOR_BYTES)
+        finished = write_trace(command, plugin, pieces, trace, within)
+        result = self._judge(finished, job, target, 1)
+        if result.outcome is not Outcome.OK:
+            raise DeviceError(f"The traced kernel failed. {result.message}")
+        return result.counts[0]
 
     def close(self) -> None:
         """Release the device; nothing runs between jobs."""

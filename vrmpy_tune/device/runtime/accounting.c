@@ -8,14 +8,8 @@
  * least to do so far, in task order.  The critical path is all that is serial plus, for every
  * region, its busiest context.
  */
+#include "marks.h"
 #include "runtime.h"
-
-#include <unistd.h>
-
-/* System call that only the plugin listens to (plugin/watch.c); Linux refuses it, which is fine. */
-#define REGION_SYSCALL 0x56524d
-#define REGION_BEGIN 1
-#define REGION_END 0
 
 struct counters {
   uint64_t packets;
@@ -64,9 +58,15 @@ static struct counters minus(struct counters a, struct counters b) {
   return (struct counters){a.packets - b.packets, a.instructions - b.instructions, a.hvx - b.hvx};
 }
 
-void accounting_pause(void) { paused_at = read_counters(); }
+void accounting_pause(void) {
+  paused_at = read_counters();
+  mark(MARK_PAUSE, 0);
+}
 
-void accounting_resume(void) { excluded = plus(excluded, since(paused_at, read_counters())); }
+void accounting_resume(void) {
+  mark(MARK_RESUME, 0);
+  excluded = plus(excluded, since(paused_at, read_counters()));
+}
 
 /* --- parallel regions -------------------------------------------------------------------- */
 
@@ -83,9 +83,11 @@ static __attribute__((noinline)) int run_task(FTVMParallelLambda body, int task,
                                               TVMParallelGroupEnv *environment, void *closure,
                                               struct counters *cost) {
   struct counters excluded_before = excluded;
+  mark(MARK_TASK_BEGIN, (uint32_t)task);
   struct counters start = read_counters();
   int status = body(task, environment, closure);
   struct counters end = read_counters();
+  mark(MARK_TASK_END, (uint32_t)task);
   *cost = minus(minus(since(start, end), task_cost), minus(excluded, excluded_before));
   return status;
 }
@@ -116,6 +118,7 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     return run_nested(body, closure, &environment); /* its context has but one thread */
   }
   ++parallel_depth;
+  mark(MARK_PARALLEL_BEGIN, (uint32_t)environment.num_task);
   uint64_t load[MAX_CONTEXTS] = {0};
   struct counters tasks = {0, 0, 0};
   int status = 0;
@@ -125,6 +128,7 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     load[least_loaded(load)] += cost.packets;
     tasks = plus(tasks, cost);
   }
+  mark(MARK_PARALLEL_END, 0);
   --parallel_depth;
   uint64_t busiest = 0;
   for (uint32_t c = 0; c < contexts; ++c) {
@@ -140,23 +144,23 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
 
 /* --- calls ------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) int measured_call(kernel_function kernel,
-                                                   const TVMFFIAny *arguments, int32_t count,
-                                                   TVMFFIAny *result, struct counters *cost) {
-  syscall(REGION_SYSCALL, REGION_BEGIN);
-  struct counters start = read_counters();
-  call_start = start;
-  int status = kernel(NULL, arguments, count, result);
-  struct counters end = read_counters();
-  syscall(REGION_SYSCALL, REGION_END);
-  *cost = since(start, end);
-  return status;
-}
-
 static __attribute__((noinline)) int empty_kernel(void *self, const TVMFFIAny *arguments,
                                                   int32_t count, TVMFFIAny *result) {
   (void)self, (void)arguments, (void)count, (void)result;
   return 0;
+}
+
+static __attribute__((noinline)) int measured_call(kernel_function kernel,
+                                                   const TVMFFIAny *arguments, int32_t count,
+                                                   TVMFFIAny *result, struct counters *cost) {
+  mark(MARK_CALL_BEGIN, kernel != empty_kernel);
+  struct counters start = read_counters();
+  call_start = start;
+  int status = kernel(NULL, arguments, count, result);
+  struct counters end = read_counters();
+  mark(MARK_CALL_END, 0);
+  *cost = since(start, end);
+  return status;
 }
 
 static __attribute__((noinline)) int empty_task(int task, TVMParallelGroupEnv *environment,

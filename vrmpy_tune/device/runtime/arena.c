@@ -4,6 +4,7 @@
  * joined: a freed block is used again only for a request of exactly its size, so that its guards
  * stay where they are until they are checked once, after the call.
  */
+#include "marks.h"
 #include "runtime.h"
 
 #define MAX_BLOCKS 65536u
@@ -56,6 +57,10 @@ static void add_chunk(struct arena *arena, uint64_t least_bytes) {
   chunk->bytes = round_up(least_bytes > CHUNK_BYTES ? least_bytes : CHUNK_BYTES, PAGE_BYTES);
   chunk->memory = map_isolated(chunk->bytes, arena->name);
   chunk->used = 0;
+  if (arena->buffer_class == CLASS_VTCM) {
+    mark(MARK_VTCM_BEGIN, (uint32_t)(uintptr_t)chunk->memory);
+    mark(MARK_VTCM_END, (uint32_t)((uintptr_t)chunk->memory + chunk->bytes));
+  }
 }
 
 static uint8_t *take(struct arena *arena, uint64_t bytes) {

@@ -1,0 +1,113 @@
+"""Estimated times: traces through the simulator."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Final, cast
+
+from vrmpy_tune.closing import ClosedOnExit
+from vrmpy_tune.errors import DeviceError
+from vrmpy_tune.toolchain.first_time import runtime_cache
+from vrmpy_tune.toolchain.runtime import timing_simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vrmpy_tune.device.timing.profile import Profile
+
+PARTS: Final = ("issue", "interlock", "l1", "l2", "memory", "imbalance", "overhead")
+"""Where time goes: one packet after another; registers that are not ready; scalar loads beyond L1;
+the port of L2; lines from beyond L2; contexts that wait for the busiest; calls, forks and joins."""
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """The time of one kernel call on all contexts of a device.
+
+    Attributes
+    ----------
+    nanoseconds:
+        The estimate.
+    packets:
+        Packets executed by all contexts together.
+    parts:
+        Nanoseconds by the names of :data:`PARTS`; they add up to the estimate.
+    misses:
+        Lines that missed, by the names of the caches ``l1``, ``l2`` and ``system_cache``.
+    """
+
+    nanoseconds: float
+    packets: int
+    parts: dict[str, float]
+    misses: dict[str, int]
+
+    @property
+    def bottleneck(self) -> str:
+        """The part that takes longest."""
+        return max(PARTS, key=lambda part: self.parts[part])
+
+
+class TraceSimulator(ClosedOnExit):
+    """The simulator with traces in memory, for any number of profiles.
+
+    Parameters
+    ----------
+    traces:
+        Files that :func:`~vrmpy_tune.device.timing.tracing.write_trace` wrote.
+
+    Raises
+    ------
+    ToolchainError
+        If the simulator cannot be built.
+    """
+
+    def __init__(self, traces: Sequence[Path]) -> None:
+        self._count = len(traces)
+        program = timing_simulator(runtime_cache())
+        self._process = subprocess.Popen(
+            [program, *traces],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={},
+        )
+
+    def estimate(self, profile: Profile) -> list[TimeEstimate]:
+        """Return the estimate of each trace.
+
+        Raises
+        ------
+        DeviceError
+            If a trace is damaged, or the profile is out of the simulator's range.
+        """
+        requests = cast("IO[str]", self._process.stdin)
+        replies = cast("IO[str]", self._process.stdout)
+        try:
+            requests.write(profile.simulator_line() + "\n")
+            requests.flush()
+        except BrokenPipeError:
+            pass  # it says why on its standard error
+        lines = [replies.readline() for _ in range(self._count)]
+        if not all(lines):
+            told = self._process.communicate()[1].strip()
+            raise DeviceError(f"The timing simulator failed: {told or 'it said nothing'}.")
+        return [_parse(line, profile) for line in lines]
+
+    def close(self) -> None:
+        """End the simulator."""
+        if self._process.poll() is None:
+            self._process.communicate()
+
+
+def _parse(line: str, profile: Profile) -> TimeEstimate:
+    ticks, packets, *fields = line.split()
+    values = {name: int(value) for name, value in (field.split("=") for field in fields)}
+    return TimeEstimate(
+        profile.nanoseconds(int(ticks)),
+        int(packets),
+        {part: profile.nanoseconds(values[part]) for part in PARTS},
+        {cache: values[f"{cache}_misses"] for cache in ("l1", "l2", "system_cache")},
+    )
