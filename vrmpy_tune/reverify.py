@@ -18,7 +18,7 @@ from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
-    from vrmpy_tune.measurement import Measurement
+    from vrmpy_tune.measurement import Measurement, figure_text
     from vrmpy_tune.records.imported import ImportedTrace
 
 
@@ -42,11 +42,15 @@ def reverify(record: Record, device: str) -> tuple[bool, str]:
     except (StaleRecordError, BuildError, VerificationError) as error:
         return False, str(error)
     if measured.value == record.value:
-        return True, f"{measured.value:,} packets, as stored; the output is right."
+        return (
+            True,
+            f"{figure_text(measured.value, measured.metric)}, as stored; the output is right.",
+        )
     same = dict(record.toolchain) == provenance()
     cause = "the device differs" if same else "the toolchain differs"
     return same is False, (
-        f"{measured.value:,} packets instead of {record.value:,} ({cause}); the output is right."
+        f"{figure_text(measured.value, measured.metric)} instead of "
+        f"{figure_text(record.value, record.metric)} ({cause}); the output is right."
     )
 
 

@@ -194,6 +194,7 @@ def test_the_help_names_every_command_in_a_line(command: Command) -> None:
     names = [line.split()[0] for line in listed]
     assert sorted(names) == [
         "bench",
+        "calibrate",
         "compile",
         "doctor",
         "explain",

@@ -36,7 +36,7 @@ def calibrate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fit a device profile to measurements, and report its errors by group.
+    """Fit a device profile to measured times.
 
     Rebuilds and traces the kernels that were measured, fits the profile's parameters to their
     times, and cross-validates: each group of points is predicted from all others.

@@ -18,6 +18,7 @@ from vrmpy_tune.errors import (
     VerificationError,
     VrmpyTuneError,
 )
+from vrmpy_tune.measurement import figure_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -335,7 +336,11 @@ def _measure(store: Store, trace: ImportedTrace, device: str) -> dict[str, Any]:
     except VrmpyTuneError as error:
         return {"record": trace.id, "verified": False, "message": str(error)}
     store.add(record)
-    return {"record": record.id, "verified": True, "message": f"{record.value:,} packets"}
+    return {
+        "record": record.id,
+        "verified": True,
+        "message": figure_text(record.value, record.metric),
+    }
 
 
 def _get(stores: RecordReader, record_id: str) -> Record:

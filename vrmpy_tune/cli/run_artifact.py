@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from vrmpy_tune.cli.options import Device, Json
+from vrmpy_tune.cli.options import Device, Json, check_metric
 from vrmpy_tune.cli.streams import one_document
+from vrmpy_tune.measurement import QEMU_PACKETS
 
 
 def run_kernels(
@@ -22,12 +23,16 @@ def run_kernels(
     ] = None,
     device: Device = "qemu",
     profile: Annotated[bool, typer.Option("--profile", help="A line for each layer.")] = False,
+    metric: Annotated[
+        str, typer.Option(help="hvx-time/sd8gen1/1 and its like estimate the time besides.")
+    ] = QEMU_PACKETS,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Check a model's outputs.")
     ] = True,
     as_json: Json = False,
 ) -> None:
     """Run a compiled artifact on a device, and check its outputs."""
+    check_metric(metric)
     from vrmpy_tune.compiler import run_artifact
     from vrmpy_tune.model.artifact import is_network
 
@@ -39,7 +44,9 @@ def run_kernels(
                 directory, inputs=inputs, output=output, device=device, verify=verify
             ).as_json()
         else:
-            report = run_artifact(directory, inputs=inputs, output=output, device=device).as_json()
+            report = run_artifact(
+                directory, inputs=inputs, output=output, device=device, metric=metric
+            ).as_json()
         if as_json:
             emit(report)
     if not as_json:
@@ -53,11 +60,22 @@ def report_text(report: dict[str, Any], *, profile: bool) -> str:
         for layer in report["layers"]:
             lines.append(
                 f"{layer['packets_total']:>15,} packets {layer['share']:>6.1%} "
-                f"{layer['macs'] / max(1, layer['packets_total']):>6.1f} MACs/packet  "
-                f"{layer['name']}"
+                f"{layer['macs'] / max(1, layer['packets_total']):>6.1f} MACs/packet"
+                f"{time_text(layer)}  {layer['name']}"
             )
     lines.append(
         f"{report['packets_total']:,} packets in all, "
         f"{report['packets_critical']:,} on the critical path"
     )
+    if report["estimated_us"] is not None:
+        lines[-1] += f", {report['estimated_us']:,.2f} us estimated"
     return "\n".join(lines)
+
+
+def time_text(layer: dict[str, Any]) -> str:
+    """Return the estimated time of a layer and what most of it is, if it was estimated."""
+    if layer["estimated_us"] is None:
+        return ""
+    parts: dict[str, float] = layer["time_us"]
+    part = max(parts, key=parts.__getitem__)
+    return f" {layer['estimated_us']:>10,.2f} us, {parts[part] / layer['estimated_us']:.0%} {part}"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from vrmpy_tune.closing import ClosedOnExit
-from vrmpy_tune.errors import DeviceError
+from vrmpy_tune.device.timing.profile import load_profile
+from vrmpy_tune.errors import DeviceError, UsageError
+from vrmpy_tune.measurement import EstimatedTime
 from vrmpy_tune.toolchain.first_time import runtime_cache
 from vrmpy_tune.toolchain.runtime import timing_simulator
 
@@ -100,6 +102,25 @@ class TraceSimulator(ClosedOnExit):
         """End the simulator."""
         if self._process.poll() is None:
             self._process.communicate()
+
+
+def estimate_time(trace: Path, metric: str) -> EstimatedTime:
+    """Return the estimate of one trace by the profile that a metric names.
+
+    Raises
+    ------
+    DeviceError
+        If the trace is damaged.
+    UsageError
+        If there is no such profile.
+    """
+    profile = load_profile(metric.split("/")[1])
+    if profile.metric != metric:
+        raise UsageError(f"The profile '{profile.name}' gives {profile.metric}, not {metric}.")
+    with TraceSimulator([trace]) as simulator:
+        (estimate,) = simulator.estimate(profile)
+    parts = tuple((part, round(estimate.parts[part])) for part in PARTS)
+    return EstimatedTime(metric, max(1, round(estimate.nanoseconds)), parts)
 
 
 def _parse(line: str, profile: Profile) -> TimeEstimate:
