@@ -30,6 +30,10 @@ def calibrate(
         bool,
         typer.Option("--check", help="Fit on PR 12654's vrmpy streams alone, score the others."),
     ] = False,
+    codegen: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Code generator of the rebuilt kernels; see README."),
+    ] = "tvm",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the fitted profile (.toml)."),
@@ -48,6 +52,9 @@ def calibrate(
     from vrmpy_tune.device.timing.profile import format_profile, load_profile
     from vrmpy_tune.toolchain.pool import CodegenPool
 
+    if codegen not in rebuild.GENERATORS:
+        known = ", ".join(rebuild.GENERATORS)
+        raise UsageError(f"There is no code generator '{codegen}'. Name one of {known}.")
     base = load_profile(profile)
     given = [
         point
@@ -58,9 +65,9 @@ def calibrate(
         one_document(as_json) as emit,
         tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as scratch,
         QemuDevice(say) as device,
-        CodegenPool(1) as pool,
+        CodegenPool(rebuild.WORKERS) as pool,
     ):
-        traced = list(rebuild.trace_points(given, device, pool, Path(scratch)))
+        traced = list(rebuild.trace_points(given, device, pool, Path(scratch), codegen))
         say(f"{len(traced)} of {len(given)} measured kernels rebuilt and traced.")
         with calibration.Calibration(traced) as calibrated:
             if check:
@@ -83,7 +90,7 @@ def calibrate(
 def report_text(report: dict[str, Any]) -> str:
     """Return a report as plain text."""
     lines = []
-    for point in report["points"]:
+    for point in (*report["points"], *report.get("beyond", ())):
         lines.append(
             f"{point['source']:14} {point['name']:32} {point['microseconds']:10.2f} us  "
             f"estimate {point['estimate']:10.2f}  x {point['ratio']:.2f}  ({point['bottleneck']})"
@@ -96,6 +103,11 @@ def report_text(report: dict[str, Any]) -> str:
     for key in ("held_out_geomean_error", "packets_geomean_error", "fit_geomean_error"):
         if key in report:
             lines.append(f"{key.replace('_', ' ')}: {report[key]:.1%}")
+    for point in report.get("unexplained", ()):
+        lines.append(
+            f"not explained: {point['source']}, {point['name']}, x {point['ratio']:.2f}: "
+            f"{point['reason']}"
+        )
     for key in ("leave_one_group_out", "ablations"):
         for name, error in report.get(key, {}).items():
             lines.append(f"{key.replace('_', ' ')}, {name}: {error:.1%}")

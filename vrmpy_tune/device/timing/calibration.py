@@ -39,6 +39,9 @@ START: Final = {
 FIT_GROUP: Final = "vrmpy stream"
 """The group that the check fits on: 16 points of TVM PR 12654."""
 
+HELD_OUT: Final = ("vmpy stream", "vadd stream", "conv-approx (TVM PR 13005)")
+"""The groups that the check scores; what else could be rebuilt is shown beside them."""
+
 ABLATIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "interlocks": {
         "early_source_packets": 0, "scalar_load_packets": 0, "scalar_multiply_packets": 0,
@@ -56,11 +59,30 @@ ABLATIONS: Final[Mapping[str, Mapping[str, float]]] = {
 """Parts of the model by name, and the values that switch them off."""
 
 
+UNEXPLAINED: Final = 0.15
+"""Error beyond which a point counts as not explained."""
+
+REASONS: Final = {
+    "vmpy stream n=2048": (
+        "inputs and output fill L2 to the last line, where what else the phone keeps there decides"
+    ),
+    "conv-approx 4096 rows": (
+        "activations and output fill L2 to the last line, where what else the phone keeps there "
+        "decides"
+    ),
+    "conv-approx 1024 rows": (
+        "the compiler: of 2022's code only the times are known, by which a vrmpy took one packet "
+        "in the inner loop; today's LLVM aligns the weights there. PR 13147 gives 70.0, 87.8 and "
+        "167.4 us for what PR 13005 gives 54.7, 67.8 and 126.4"
+    ),
+}
+"""Why points are not explained, by how the names of their workloads begin."""
+
+
 def group_of(point: Point) -> str:
     """Return the group of a point, in which errors are reported and left out together."""
-    if point.workload.startswith("conv-approx"):
-        return f"conv-approx ({point.source})"
-    return point.workload.partition(" n=")[0]
+    name = point.workload.partition(" ")[0]
+    return f"{name} stream" if " stream " in point.workload else f"{name} ({point.source})"
 
 
 def geometric_error(ratios: Sequence[float]) -> float:
@@ -179,10 +201,12 @@ def check(calibration: Calibration, profile: Profile) -> dict[str, Any]:
         each point, leave-one-group-out figures, ablations.
     """
     training = calibration.members(FIT_GROUP)
-    held_out = calibration.others(FIT_GROUP)
+    held_out = calibration.members(*HELD_OUT)
+    beyond = calibration.others(FIT_GROUP, *HELD_OUT)
     fitted = calibration.fit(profile, training)
     scored = calibration.score(fitted, held_out)
     packets = calibration.packet_ratios(held_out)
+    more = calibration.score(fitted, beyond)
     return {
         "held_out_geomean_error": geometric_error([one.ratio for one in scored]),
         "packets_geomean_error": geometric_error(packets),
@@ -193,9 +217,28 @@ def check(calibration: Calibration, profile: Profile) -> dict[str, Any]:
         "fitted": {name: fitted.value(name) for name in FITTED},
         "groups": _by_group(scored, packets),
         "points": _rows(scored, packets),
+        "unexplained": unexplained([*scored, *more]),
+        "beyond": _rows(more, calibration.packet_ratios(beyond)),
         "leave_one_group_out": leave_one_group_out(calibration, profile),
         "ablations": ablations(calibration, profile),
     }
+
+
+def unexplained(scored: Sequence[Scored]) -> list[dict[str, Any]]:
+    """Return the points that are off by more than :data:`UNEXPLAINED`, and why."""
+    return [
+        {
+            "source": one.point.source,
+            "name": one.point.name,
+            "ratio": round(one.ratio, 3),
+            "reason": next(
+                (why for start, why in REASONS.items() if one.point.workload.startswith(start)),
+                "not known",
+            ),
+        }
+        for one in scored
+        if geometric_error([one.ratio]) > UNEXPLAINED
+    ]
 
 
 def leave_one_group_out(calibration: Calibration, profile: Profile) -> dict[str, float]:
@@ -210,7 +253,7 @@ def leave_one_group_out(calibration: Calibration, profile: Profile) -> dict[str,
 
 def ablations(calibration: Calibration, profile: Profile) -> dict[str, float]:
     """Return the held-out error with each part of the model switched off, and the rest fitted."""
-    training, held_out = calibration.members(FIT_GROUP), calibration.others(FIT_GROUP)
+    training, held_out = calibration.members(FIT_GROUP), calibration.members(*HELD_OUT)
     errors = {}
     for part, values in ABLATIONS.items():
         names = [name for name in FITTED if name not in values]

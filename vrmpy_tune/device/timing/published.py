@@ -17,7 +17,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from vrmpy_tune.device.protocol import TensorSpec
-from vrmpy_tune.target import LANES, VECTOR_BYTES
+from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +116,46 @@ def convolution(rows: int, width: int) -> PublishedKernel:
 
     shapes = ((rows, VECTOR_BYTES), (width, VECTOR_BYTES))
     return _kernel(shapes, TensorSpec((rows, LANES), "int32"), body)
+
+
+def dense() -> PublishedKernel:
+    """Return the dense layer of TVM PR 12854, 128x768x768 with weights packed beforehand.
+
+    The schedule is the one that ``test_meta_schedule.py`` states for "440 GFLOPS on SD888": 512
+    parallel tiles of 2 rows x 3 vectors, 192 words deep in 32 rounds of 6, inner loops unrolled.
+    """
+    rows, vectors, words = 128, 24, 192
+    shapes = ((rows, words * REDUCE), (vectors, words * VECTOR_BYTES))
+    output = TensorSpec((rows, vectors * LANES), "int32")
+    unrolled = {"pragma_auto_unroll_max_step": 64, "pragma_unroll_explicit": 1}
+
+    def body(x: Any, w: Any, c: Any) -> None:
+        with T.parallel(0, 512, annotations=unrolled) as tile:
+            row, vector = tile // 8 * 2, tile % 8 * 3
+            with T.grid(2, 3) as (i, j), T.sblock("compute_o_init"):
+                at = [T.axis.spatial(rows, row + i), T.axis.spatial(vectors, vector + j)]
+                T.reads()
+                T.writes(c[at[0], at[1] * LANES : at[1] * LANES + LANES])
+                zeros = T.broadcast(tvm.tirx.const(0, "int32"), LANES)
+                T.buffer_store(c, zeros, [at[0], T.ramp(at[1] * LANES, 1, LANES)])
+            with T.grid(32, 2, 3, 6) as (ko, i, j, ki), T.sblock("compute_o_update"):
+                at = [T.axis.spatial(rows, row + i), T.axis.spatial(vectors, vector + j)]
+                word = T.axis.reduce(words, ko * 6 + ki)
+                T.reads(
+                    c[at[0], at[1] * LANES : at[1] * LANES + LANES],
+                    x[at[0], word * REDUCE : word * REDUCE + REDUCE],
+                    w[at[1], word * VECTOR_BYTES : word * VECTOR_BYTES + VECTOR_BYTES],
+                )
+                T.writes(c[at[0], at[1] * LANES : at[1] * LANES + LANES])
+                scalar = T.reinterpret("int32", x.vload([at[0], word * REDUCE], dtype="uint8x4"))
+                weights = w.vload([at[1], word * VECTOR_BYTES], dtype=f"uint8x{VECTOR_BYTES}")
+                sums = c.vload([at[0], at[1] * LANES], dtype=_WORDS)
+                value = _intrinsic(
+                    "vrmpyub.acc", _WORDS, sums, T.reinterpret(_WORDS, weights), scalar
+                )
+                T.buffer_store(c, value, [at[0], T.ramp(at[1] * LANES, 1, LANES)])
+
+    return _kernel(shapes, output, body)
 
 
 def _kernel(

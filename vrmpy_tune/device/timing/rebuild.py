@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from vrmpy_tune.device.protocol import Job
-from vrmpy_tune.device.timing.published import PublishedKernel, convolution, stream
-from vrmpy_tune.errors import BuildError
+from vrmpy_tune.device.timing.published import PublishedKernel, convolution, dense, stream
 from vrmpy_tune.target import TARGETS
 from vrmpy_tune.toolchain import codegen, zig
 from vrmpy_tune.toolchain.link import link_relocatable
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
 
 _TARGET: Final = TARGETS["hexagon-v68"]
 
-_GENERATOR: Final = next(one for one in codegen.CODE_GENERATORS if one.by_tvm)
-"""TVM's own, as it was then."""
+GENERATORS: Final = {one.name: one for one in codegen.CODE_GENERATORS}
+
+WORKERS: Final = len(os.sched_getaffinity(0))
+"""Kernels that are built and run at once."""
+
+AS_PUBLISHED: Final = next(one.name for one in codegen.CODE_GENERATORS if one.by_tvm)
+"""The code generator that the kernels were measured with: TVM's own, in an older version."""
 
 _STREAM: Final = re.compile(r"(vrmpy|vmpy|vadd) stream n=(\d+)")
 _CONVOLUTION: Final = re.compile(r"conv-approx (\d+) rows, w=(\d+)")
@@ -60,13 +66,19 @@ def published_kernel(point: Point) -> PublishedKernel | None:
     """Return the program that a published measurement ran, or ``None`` if it is not known."""
     if found := _STREAM.fullmatch(point.workload):
         return stream(found[1], int(found[2]), point.threads or 1)
-    if point.source == "TVM PR 13005" and (found := _CONVOLUTION.fullmatch(point.workload)):
+    if found := _CONVOLUTION.fullmatch(point.workload):
         return convolution(int(found[1]), int(found[2]))
+    if point.source == "TVM PR 12854":
+        return dense()
     return None
 
 
 def trace_points(
-    points: Iterable[Point], device: QemuDevice, pool: CodegenPool, directory: Path
+    points: Iterable[Point],
+    device: QemuDevice,
+    pool: CodegenPool,
+    directory: Path,
+    generator: str = AS_PUBLISHED,
 ) -> Iterator[TracedPoint]:
     """Build, run and trace the kernels of those measurements whose programs are known.
 
@@ -78,6 +90,8 @@ def trace_points(
         Where kernels run, and where code is generated.
     directory:
         Gets the traces.
+    generator:
+        Name of the code generator.
 
     Raises
     ------
@@ -86,15 +100,22 @@ def trace_points(
     BuildError
         If a kernel does not build.
     """
-    for number, point in enumerate(points):
+
+    def trace_one(numbered: tuple[int, Point]) -> TracedPoint | None:
+        number, point = numbered
         kernel = published_kernel(point)
         if kernel is None:
-            continue
+            return None
         with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as scratch:
-            job = _build(kernel, pool, Path(scratch))
+            job = _build(kernel, pool, GENERATORS[generator], Path(scratch))
             trace = directory / f"{number}.trace"
             counts = device.trace(job, _operands(kernel), _TARGET, trace)
-        yield TracedPoint(point, trace, counts.packets_critical)
+        return TracedPoint(point, trace, counts.packets_critical)
+
+    with ThreadPoolExecutor(WORKERS, "trace") as threads:
+        for traced in threads.map(trace_one, enumerate(points)):
+            if traced is not None:
+                yield traced
 
 
 def _operands(kernel: PublishedKernel) -> tuple[np.ndarray, ...]:
@@ -102,12 +123,15 @@ def _operands(kernel: PublishedKernel) -> tuple[np.ndarray, ...]:
     return tuple(random.integers(0, 16, one.shape).astype(one.dtype) for one in kernel.inputs)
 
 
-def _build(kernel: PublishedKernel, pool: CodegenPool, directory: Path) -> Job:
-    text = pool.generate(_json(kernel.module), _TARGET, by_tvm=_GENERATOR.by_tvm)
-    compiled = codegen.to_object(text, _GENERATOR, _TARGET, directory)
-    assembly = compiled.assembly.replace("call memset\n", "call published_memset\n")
-    if re.search(r"\bcall mem(set|cpy|move)\b", assembly):
-        raise BuildError("A published kernel calls a memory function that has not been rebuilt.")
+def _build(
+    kernel: PublishedKernel,
+    pool: CodegenPool,
+    generator: codegen.CodeGenerator,
+    directory: Path,
+) -> Job:
+    text = pool.generate(_json(kernel.module), _TARGET, by_tvm=generator.by_tvm)
+    compiled = codegen.to_object(text, generator, _TARGET, directory)
+    assembly = re.sub(r"\bcall memset\b", "call published_memset", compiled.assembly)
     called = zig.assemble(assembly, _TARGET, directory, name="called")
     memset = directory / "memset.o"
     zig.compile_c(_MEMSET, _TARGET, memset, ["-fno-builtin", "-fno-strict-aliasing"])
