@@ -74,11 +74,14 @@ class EstimatedTime:
     parts:
         Where it goes, in nanoseconds, by the names of
         :data:`vrmpy_tune.device.timing.estimate.PARTS`.
+    layers:
+        The times of a network's layers, without what is between them.
     """
 
     metric: str
     nanoseconds: int
     parts: tuple[tuple[str, int], ...]
+    layers: tuple[EstimatedTime, ...] = ()
 
     def as_json(self) -> dict[str, float]:
         """Return the parts in microseconds."""

@@ -60,6 +60,7 @@ def test_arrays_come_back_bit_for_bit(dtype: str, shape: tuple[int, ...]) -> Non
 
 def test_results_come_back() -> None:
     time = EstimatedTime(HVX_TIME_8GEN1, 70, (("issue", 60), ("memory", 10)))
+    time = replace(time, layers=(replace(time, nanoseconds=40), replace(time, nanoseconds=20)))
     counts = Counts(10, 5, 20, 3, (4, 3, 2, 1), time)
     result = RunResult(
         Outcome.OK,

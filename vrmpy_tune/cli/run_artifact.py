@@ -41,7 +41,12 @@ def run_kernels(
             from vrmpy_tune.model.files import run_files
 
             report = run_files(
-                directory, inputs=inputs, output=output, device=device, verify=verify
+                directory,
+                inputs=inputs,
+                output=output,
+                device=device,
+                verify=verify,
+                metric=metric,
             ).as_json()
         else:
             report = run_artifact(

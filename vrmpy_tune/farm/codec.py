@@ -122,7 +122,8 @@ def _time(value: dict[str, Any] | None) -> EstimatedTime | None:
     metric, nanoseconds = str(value["metric"]), int(value["nanoseconds"])
     if metric not in TIME_METRICS or nanoseconds < 1:
         raise ValueError("an estimated time is malformed")
-    return EstimatedTime(metric, nanoseconds, parts)
+    layers = tuple(time for one in value["layers"] if (time := _time(one)) is not None)
+    return EstimatedTime(metric, nanoseconds, parts, layers)
 
 
 def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from tests.device.timing.traces import (
     PARALLEL_BEGIN,
     PARALLEL_END,
+    PROGRESS,
     TASK_BEGIN,
     TASK_END,
     VTCM_BEGIN,
@@ -174,6 +175,23 @@ def test_a_row_across_two_lines_takes_the_port_twice(tmp_path: Path) -> None:
         trace.run(block, ("load", 0, 0x100040 + 128 * line, 128))
     estimate = estimated(trace, tmp_path, l2_port_cycles=3)
     assert estimate.nanoseconds == 2 + 6 * 99
+
+
+def test_a_network_tells_its_layers_apart(tmp_path: Path) -> None:
+    trace = TraceWriter()
+    block = trace.define("V0 = vmem(R0++#0x1)")
+    other = trace.define("R0 = memw(R1+#0x0)", "R2 = add(R0,#0x1)")
+    for lines, scalars in ((8, 0), (0, 3)):
+        trace.mark(PROGRESS)
+        for line in range(lines):
+            trace.run(block, ("load", 0, 0x100000 + 128 * line, 128))
+        for _ in range(scalars):
+            trace.run(other)
+        trace.mark(PROGRESS)
+        trace.run(other)
+    first, second = estimated(trace, tmp_path, call_ns=70).layers
+    assert first == dict.fromkeys(PARTS, 0.0) | {"issue": 16.0}
+    assert second == dict.fromkeys(PARTS, 0.0) | {"issue": 12.0, "interlock": 6.0}
 
 
 def test_parts_add_up_to_the_estimate(tmp_path: Path) -> None:

@@ -210,5 +210,6 @@ void vrmpy_progress(uint64_t *total, uint64_t *critical) {
   struct counters now = read_counters();
   *total = since(call_start, now).packets - excluded.packets;
   *critical = *total - parallel_packets + parallel_critical;
+  mark(MARK_PROGRESS, 0);
   excluded = plus(excluded, since(now, read_counters()));
 }

@@ -17,5 +17,6 @@
 #define MARK_RESUME 7
 #define MARK_VTCM_BEGIN 8 /* argument: address where a piece of VTCM begins */
 #define MARK_VTCM_END 9   /* argument: address behind it */
+#define MARK_PROGRESS 10  /* a network is before or behind one of its layers */
 
 #endif

@@ -38,12 +38,15 @@ class TimeEstimate:
         Nanoseconds by the names of :data:`PARTS`; they add up to the estimate.
     misses:
         Lines that missed, by the names of the caches ``l1``, ``l2`` and ``system_cache``.
+    layers:
+        For each layer of a network its parts.
     """
 
     nanoseconds: float
     packets: int
     parts: dict[str, float]
     misses: dict[str, int]
+    layers: tuple[dict[str, float], ...] = ()
 
     @property
     def bottleneck(self) -> str:
@@ -119,16 +122,35 @@ def estimate_time(trace: Path, metric: str) -> EstimatedTime:
         raise UsageError(f"The profile '{profile.name}' gives {profile.metric}, not {metric}.")
     with TraceSimulator([trace]) as simulator:
         (estimate,) = simulator.estimate(profile)
-    parts = tuple((part, round(estimate.parts[part])) for part in PARTS)
-    return EstimatedTime(metric, max(1, round(estimate.nanoseconds)), parts)
+    layers = tuple(_estimated(metric, sum(one.values()), one) for one in estimate.layers)
+    return _estimated(metric, estimate.nanoseconds, estimate.parts, layers)
+
+
+def _estimated(
+    metric: str,
+    nanoseconds: float,
+    parts: dict[str, float],
+    layers: tuple[EstimatedTime, ...] = (),
+) -> EstimatedTime:
+    rounded = tuple((part, round(parts[part])) for part in PARTS)
+    return EstimatedTime(metric, max(1, round(nanoseconds)), rounded, layers)
 
 
 def _parse(line: str, profile: Profile) -> TimeEstimate:
     ticks, packets, *fields = line.split()
-    values = {name: int(value) for name, value in (field.split("=") for field in fields)}
+    named = [field.split("=") for field in fields]
+    values = {name: int(value) for name, value in named if name != "at"}
+    passed = [[int(one) for one in value.split(",")] for name, value in named if name == "at"]
     return TimeEstimate(
         profile.nanoseconds(int(ticks)),
         int(packets),
         {part: profile.nanoseconds(values[part]) for part in PARTS},
         {cache: values[f"{cache}_misses"] for cache in ("l1", "l2", "system_cache")},
+        tuple(
+            {
+                part: profile.nanoseconds(after - before)
+                for part, before, after in zip(PARTS, start[1:], end[1:], strict=True)
+            }
+            for start, end in zip(passed[::2], passed[1::2], strict=True)
+        ),
     )

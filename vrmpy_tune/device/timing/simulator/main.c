@@ -2,6 +2,9 @@
  * "name=value ..." with whole numbers, and answers each with one line for every trace:
  *
  *   <ticks> <packets> <part>=<ticks>... l1_misses=<n> l2_misses=<n> system_cache_misses=<n>
+ *
+ * and behind that, for every time that a network was before or behind one of its layers,
+ * at=<ticks>,<ticks of each part>,... until then.
  */
 #include "machine.h"
 #include "replay.h"
@@ -50,13 +53,21 @@ static void read_parameters(char *line, struct parameters *parameters) {
   }
 }
 
-static void print_result(const struct result *result) {
+static void print_result(const struct result *result, uint64_t checkpoint_count) {
   printf("%" PRId64 " %" PRIu64, result->ticks, result->packets);
 #define PRINT(name) printf(" " #name "=%" PRId64, result->parts.name);
   FOR_EACH_PART(PRINT)
 #undef PRINT
-  printf(" l1_misses=%" PRIu64 " l2_misses=%" PRIu64 " system_cache_misses=%" PRIu64 "\n",
+  printf(" l1_misses=%" PRIu64 " l2_misses=%" PRIu64 " system_cache_misses=%" PRIu64,
          result->l1_misses, result->l2_misses, result->system_cache_misses);
+  for (uint64_t i = 0; i < checkpoint_count; ++i) {
+    const struct checkpoint *checkpoint = &result->checkpoints[i];
+    printf(" at=%" PRId64, checkpoint->ticks);
+#define PRINT(name) printf(",%" PRId64, checkpoint->parts.name);
+    FOR_EACH_PART(PRINT)
+#undef PRINT
+  }
+  putchar('\n');
 }
 
 int main(int argc, char **argv) {
@@ -73,9 +84,14 @@ int main(int argc, char **argv) {
     struct parameters parameters = {0};
     read_parameters(line, &parameters);
     for (int i = 0; i < count; ++i) {
-      struct result result;
+      struct result result = {0};
+      result.checkpoints = calloc(traces[i].checkpoint_count + 1, sizeof *result.checkpoints);
+      if (result.checkpoints == NULL) {
+        fail("no memory for", argv[i + 1]);
+      }
       replay(&traces[i], &parameters, &result);
-      print_result(&result);
+      print_result(&result, traces[i].checkpoint_count);
+      free(result.checkpoints);
     }
     fflush(stdout);
   }

@@ -80,8 +80,12 @@ static int64_t run_call(struct machine *machine, const struct trace *trace, stru
   const struct parameters *p = &machine->parameters;
   int64_t now = p->call_ticks;
   struct parts parts = {.overhead = p->call_ticks};
+  uint64_t checkpoint = 0;
   for (uint64_t i = 0; i < trace->stretch_count;) {
     const struct stretch *stretch = &trace->stretches[i];
+    if (stretch->is_checkpoint) {
+      result->checkpoints[checkpoint++] = (struct checkpoint){now, parts};
+    }
     if (stretch->region == 0) {
       machine_start(machine, now);
       for (uint64_t s = stretch->first; s < stretch->last; ++s) {

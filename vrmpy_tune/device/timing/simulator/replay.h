@@ -13,6 +13,7 @@ struct step { /* one packet that was executed */
 /* Steps that one thread of control executes: what is serial, or a task of a parallel region. */
 struct stretch {
   uint32_t region; /* 0: serial; else the number of the parallel region */
+  uint32_t is_checkpoint; /* begins before or behind a layer of a network */
   uint64_t first;
   uint64_t last;
 };
@@ -26,8 +27,14 @@ struct trace {
   uint64_t step_count;
   uint64_t access_count;
   uint64_t stretch_count;
+  uint64_t checkpoint_count;
   uint32_t vtcm_begin;
   uint32_t vtcm_end;
+};
+
+struct checkpoint { /* how far a call was */
+  int64_t ticks;
+  struct parts parts;
 };
 
 struct result {
@@ -37,6 +44,7 @@ struct result {
   uint64_t l1_misses;
   uint64_t l2_misses;
   uint64_t system_cache_misses;
+  struct checkpoint *checkpoints; /* as many as the trace has; of the caller */
 };
 
 /* Read a trace; NULL, or what is wrong with it. */

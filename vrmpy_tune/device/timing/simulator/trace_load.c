@@ -43,11 +43,12 @@ static void *grown(void *items, uint64_t count, uint64_t *capacity, size_t size)
 #define GROW(items, count, capacity) \
   ((items) = grown((items), (count), &(capacity), sizeof *(items)))
 
-static void begin_stretch(struct reader *reader, uint32_t region) {
+static void begin_stretch(struct reader *reader, uint32_t region, bool is_checkpoint) {
   struct trace *trace = reader->trace;
   GROW(trace->stretches, trace->stretch_count, reader->stretch_capacity);
   trace->stretches[trace->stretch_count++] =
-      (struct stretch){region, trace->step_count, trace->step_count};
+      (struct stretch){region, is_checkpoint, trace->step_count, trace->step_count};
+  trace->checkpoint_count += is_checkpoint;
 }
 
 static void read_mark(struct reader *reader, uint64_t word) {
@@ -59,11 +60,14 @@ static void read_mark(struct reader *reader, uint64_t word) {
     ++reader->regions;
     break;
   case MARK_TASK_BEGIN:
-    begin_stretch(reader, reader->regions);
+    begin_stretch(reader, reader->regions, false);
     break;
   case MARK_PARALLEL_END:
     reader->in_region = false;
-    begin_stretch(reader, 0);
+    begin_stretch(reader, 0, false);
+    break;
+  case MARK_PROGRESS:
+    begin_stretch(reader, 0, true);
     break;
   case MARK_VTCM_BEGIN:
     reader->trace->vtcm_begin = argument;
@@ -135,7 +139,7 @@ static bool read_access(struct reader *reader, uint64_t word, bool is_store) {
 }
 
 static const char *read_words(struct reader *reader, const uint64_t *at, const uint64_t *end) {
-  begin_stretch(reader, 0);
+  begin_stretch(reader, 0, false);
   while (at < end) {
     uint64_t word = *at;
     bool good = true;

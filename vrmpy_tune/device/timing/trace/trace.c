@@ -181,7 +181,7 @@ static bool is_measuring(const struct qemu_plugin_insn *packet) {
       "mark",              "syscall",           "__syscall_ret",
       "__errno_location",  "___errno_location", "accounting_pause",
       "accounting_resume", "pattern_fill",      "pattern_mismatch",
-      "first_difference",
+      "first_difference",  "vrmpy_progress",
   };
   const char *symbol = qemu_plugin_insn_symbol(packet);
   for (size_t i = 0; symbol != NULL && i < sizeof functions / sizeof *functions; ++i) {
