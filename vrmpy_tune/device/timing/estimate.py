@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from vrmpy_tune.closing import ClosedOnExit
-from vrmpy_tune.device.timing.profile import load_profile
-from vrmpy_tune.errors import DeviceError, UsageError
+from vrmpy_tune.device.timing.profile import profile_of
+from vrmpy_tune.errors import DeviceError
 from vrmpy_tune.measurement import EstimatedTime
 from vrmpy_tune.toolchain.first_time import runtime_cache
 from vrmpy_tune.toolchain.runtime import timing_simulator
@@ -117,9 +117,7 @@ def estimate_time(trace: Path, metric: str) -> EstimatedTime:
     UsageError
         If there is no such profile.
     """
-    profile = load_profile(metric.split("/")[1])
-    if profile.metric != metric:
-        raise UsageError(f"The profile '{profile.name}' gives {profile.metric}, not {metric}.")
+    profile = profile_of(metric)
     with TraceSimulator([trace]) as simulator:
         (estimate,) = simulator.estimate(profile)
     layers = tuple(_estimated(metric, sum(one.values()), one) for one in estimate.layers)

@@ -137,6 +137,20 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in DIRECTORY.glob("*.toml")))
 
 
+def profile_of(metric: str) -> Profile:
+    """Return the profile that a metric names.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that version.
+    """
+    profile = load_profile(metric.split("/")[1])
+    if profile.metric != metric:
+        raise UsageError(f"The profile '{profile.name}' gives {profile.metric}, not {metric}.")
+    return profile
+
+
 @cache
 def load_profile(name: str) -> Profile:
     """Return a profile that ships, by its name, or one of the user's, by its path.
