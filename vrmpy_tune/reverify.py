@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from search_spaces import find_space
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import BuildError, StaleRecordError, VerificationError
+from vrmpy_tune.measurement import figure_text
 from vrmpy_tune.records.record import Identity, Record
 from vrmpy_tune.replay import replay
 from vrmpy_tune.target import parse_target
@@ -18,7 +19,7 @@ from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
-    from vrmpy_tune.measurement import Measurement, figure_text
+    from vrmpy_tune.measurement import Measurement
     from vrmpy_tune.records.imported import ImportedTrace
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.device.timing.traces import (
-    PARALLEL_BEGIN,
-    PARALLEL_END,
     PROGRESS,
     TASK_BEGIN,
     TASK_END,
@@ -107,13 +105,11 @@ def test_lines_come_from_where_they_fit(
 def tasks(count: int, lines: int) -> TraceWriter:
     trace = TraceWriter()
     block = trace.define("V0 = vmem(R0++#0x1)")
-    trace.mark(PARALLEL_BEGIN, count)
     for task in range(count):
         trace.mark(TASK_BEGIN, task)
         for line in range(lines):
             trace.run(block, ("load", 0, 0x100000 * (task + 1) + 128 * line, 128))
         trace.mark(TASK_END, task)
-    trace.mark(PARALLEL_END)
     return trace
 
 
@@ -137,6 +133,20 @@ def test_more_tasks_than_contexts_take_turns(tmp_path: Path) -> None:
     assert five.nanoseconds == 100 + 400
     assert four.parts["imbalance"] == 0
     assert five.parts["imbalance"] == 150
+
+
+def test_a_second_region_begins_with_its_first_task(tmp_path: Path) -> None:
+    trace = TraceWriter()
+    block = trace.define("R0 = add(R1,#0x1)")
+    for _ in range(2):
+        for task in range(2):
+            trace.mark(TASK_BEGIN, task)
+            trace.run(block)
+            trace.mark(TASK_END, task)
+    trace.run(block)
+    estimate = estimated(trace, tmp_path)
+    assert estimate.parts["overhead"] == 200
+    assert estimate.nanoseconds == 2 * (100 + 2) + 2
 
 
 def test_vtcm_has_its_own_port_and_never_misses(tmp_path: Path) -> None:

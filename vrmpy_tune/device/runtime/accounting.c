@@ -58,15 +58,9 @@ static struct counters minus(struct counters a, struct counters b) {
   return (struct counters){a.packets - b.packets, a.instructions - b.instructions, a.hvx - b.hvx};
 }
 
-void accounting_pause(void) {
-  paused_at = read_counters();
-  mark(MARK_PAUSE, 0);
-}
+void accounting_pause(void) { paused_at = read_counters(); }
 
-void accounting_resume(void) {
-  mark(MARK_RESUME, 0);
-  excluded = plus(excluded, since(paused_at, read_counters()));
-}
+void accounting_resume(void) { excluded = plus(excluded, since(paused_at, read_counters())); }
 
 /* --- parallel regions -------------------------------------------------------------------- */
 
@@ -118,7 +112,6 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     return run_nested(body, closure, &environment); /* its context has but one thread */
   }
   ++parallel_depth;
-  mark(MARK_PARALLEL_BEGIN, (uint32_t)environment.num_task);
   uint64_t load[MAX_CONTEXTS] = {0};
   struct counters tasks = {0, 0, 0};
   int status = 0;
@@ -128,7 +121,6 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     load[least_loaded(load)] += cost.packets;
     tasks = plus(tasks, cost);
   }
-  mark(MARK_PARALLEL_END, 0);
   --parallel_depth;
   uint64_t busiest = 0;
   for (uint32_t c = 0; c < contexts; ++c) {

@@ -57,10 +57,6 @@ static void add_chunk(struct arena *arena, uint64_t least_bytes) {
   chunk->bytes = round_up(least_bytes > CHUNK_BYTES ? least_bytes : CHUNK_BYTES, PAGE_BYTES);
   chunk->memory = map_isolated(chunk->bytes, arena->name);
   chunk->used = 0;
-  if (arena->buffer_class == CLASS_VTCM) {
-    mark(MARK_VTCM_BEGIN, (uint32_t)(uintptr_t)chunk->memory);
-    mark(MARK_VTCM_END, (uint32_t)((uintptr_t)chunk->memory + chunk->bytes));
-  }
 }
 
 static uint8_t *take(struct arena *arena, uint64_t bytes) {
@@ -186,6 +182,10 @@ void arenas_create(uint64_t vtcm_bytes) {
   arena_create(&workspace, "workspace", CLASS_WORKSPACE, UINT64_MAX);
   arena_create(&vtcm, "VTCM", CLASS_VTCM, vtcm_bytes);
   vtcm.last_in_first_out = 1;
+  /* One piece has room for the VTCM of any target. */
+  uint32_t begin = (uint32_t)(uintptr_t)vtcm.chunks[0].memory;
+  mark(MARK_VTCM_BEGIN, begin);
+  mark(MARK_VTCM_END, begin + (uint32_t)vtcm.chunks[0].bytes);
 }
 
 void arenas_reset(uint32_t seed) {

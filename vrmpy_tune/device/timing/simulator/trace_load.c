@@ -23,7 +23,7 @@ struct reader {
   uint64_t stretch_capacity;
   uint64_t block_step; /* first step of the block that executes */
   uint32_t regions;
-  bool in_region;
+  bool is_between; /* behind a task; whether its region goes on is not known yet */
 };
 
 /* Make room for one more element; `count` are in use. */
@@ -55,18 +55,16 @@ static void read_mark(struct reader *reader, uint64_t word) {
   uint32_t what = (uint32_t)(word >> TRACE_MARK_SHIFT) & 0xff;
   uint32_t argument = (uint32_t)word;
   switch (what) {
-  case MARK_PARALLEL_BEGIN:
-    reader->in_region = true;
-    ++reader->regions;
-    break;
   case MARK_TASK_BEGIN:
+    reader->regions += argument == 0;
+    reader->is_between = false;
     begin_stretch(reader, reader->regions, false);
     break;
-  case MARK_PARALLEL_END:
-    reader->in_region = false;
-    begin_stretch(reader, 0, false);
+  case MARK_TASK_END:
+    reader->is_between = true;
     break;
   case MARK_PROGRESS:
+    reader->is_between = false;
     begin_stretch(reader, 0, true);
     break;
   case MARK_VTCM_BEGIN:
@@ -111,6 +109,10 @@ static bool read_block(struct reader *reader, uint64_t word) {
   uint32_t number = (uint32_t)word;
   if (number >= reader->block_capacity || reader->blocks[number].count == 0) {
     return false;
+  }
+  if (reader->is_between) {
+    reader->is_between = false;
+    begin_stretch(reader, 0, false);
   }
   const struct block *block = &reader->blocks[number];
   reader->block_step = trace->step_count;

@@ -45,7 +45,6 @@ static size_t buffered;
 static uint32_t block_count;
 static bool recording;
 static bool finished;
-static bool paused;
 
 /* The run of adjacent accesses that the last word stands for. */
 static const struct packet *run_packet;
@@ -99,7 +98,7 @@ static void define(struct block *block) {
 
 static void on_block(unsigned int vcpu, void *data) {
   (void)vcpu;
-  if (!recording || paused) {
+  if (!recording) {
     return;
   }
   struct block *block = data;
@@ -112,7 +111,7 @@ static void on_block(unsigned int vcpu, void *data) {
 
 static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
   (void)vcpu;
-  if (!recording || paused) {
+  if (!recording) {
     return;
   }
   const struct packet *packet = data;
@@ -149,7 +148,6 @@ static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, u
   switch (what) {
   case MARK_CALL_BEGIN:
     recording = argument != 0; /* 0: the empty call with which the runtime learns its own cost */
-    paused = false;
     break;
   case MARK_CALL_END:
     if (recording) {
@@ -160,14 +158,8 @@ static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, u
       finished = true;
     }
     break;
-  case MARK_PAUSE:
-    paused = true;
-    break;
-  case MARK_RESUME:
-    paused = false;
-    break;
   default:
-    /* VTCM is announced where it is mapped, which may be before the call. */
+    /* VTCM is announced before the first call. */
     if (recording || what == MARK_VTCM_BEGIN || what == MARK_VTCM_END) {
       mark(what, argument);
     }
@@ -180,8 +172,10 @@ static bool is_measuring(const struct qemu_plugin_insn *packet) {
       "measured_call",     "run_task",          "TVMBackendParallelLaunch",
       "mark",              "syscall",           "__syscall_ret",
       "__errno_location",  "___errno_location", "accounting_pause",
-      "accounting_resume", "pattern_fill",      "pattern_mismatch",
-      "first_difference",  "vrmpy_progress",
+      "accounting_resume", "vrmpy_progress",    "map_isolated",
+      "mmap",              "__mmap",            "mprotect",
+      "__mprotect",        "__vm_wait",         "pattern_fill",
+      "pattern_mismatch",  "first_difference",
   };
   const char *symbol = qemu_plugin_insn_symbol(packet);
   for (size_t i = 0; symbol != NULL && i < sizeof functions / sizeof *functions; ++i) {
