@@ -40,8 +40,57 @@ QEMU_PACKETS: Final = "qemu-packets/1"
 QEMU_CRITICAL: Final = "qemu-critical/1"
 """Metric: packets on the busiest context when tasks are spread over all contexts."""
 
-METRICS: Final = (QEMU_PACKETS, QEMU_CRITICAL)
+HVX_TIME_8GEN1: Final = "hvx-time/sd8gen1/1"
+HVX_TIME_888: Final = "hvx-time/sd888/1"
+"""Metrics: estimated nanoseconds on all contexts of a device (:mod:`vrmpy_tune.device.timing`)."""
+
+PACKET_METRICS: Final = (QEMU_PACKETS, QEMU_CRITICAL)
+TIME_METRICS: Final = (HVX_TIME_8GEN1, HVX_TIME_888)
+
+METRICS: Final = (*PACKET_METRICS, *TIME_METRICS)
 """Metrics in the order in which compilation looks records up."""
+
+
+def is_time(metric: str) -> bool:
+    """Whether a metric is an estimated time."""
+    return metric in TIME_METRICS
+
+
+def figure_text(value: int, metric: str) -> str:
+    """Return a figure of a metric with its unit: ``"1,234 packets"``, ``"1.234 us"``."""
+    return f"{value / 1e3:,.3f} us" if is_time(metric) else f"{value:,} packets"
+
+
+@dataclass(frozen=True)
+class EstimatedTime:
+    """The time of one kernel call, as a device profile makes it out to be.
+
+    Attributes
+    ----------
+    metric:
+        One of :data:`TIME_METRICS`: which profile, in which version.
+    nanoseconds:
+        The estimate, at least 1.
+    parts:
+        Where it goes, in nanoseconds, by the names of
+        :data:`vrmpy_tune.device.timing.estimate.PARTS`.
+    layers:
+        The times of a network's layers, without what is between them.
+    """
+
+    metric: str
+    nanoseconds: int
+    parts: tuple[tuple[str, int], ...]
+    layers: tuple[EstimatedTime, ...] = ()
+
+    def as_json(self) -> dict[str, float]:
+        """Return the parts in microseconds."""
+        return {name: nanoseconds / 1e3 for name, nanoseconds in self.parts}
+
+    @property
+    def bottleneck(self) -> str:
+        """The part that takes longest."""
+        return max(self.parts, key=lambda part: part[1])[0]
 
 
 @dataclass(frozen=True)
@@ -59,6 +108,8 @@ class Counts:
         Instructions, and HVX instructions among them.
     context_packets:
         Packets placed on each context; the serial part is on context 0.
+    time:
+        The estimated time, where one was asked for.
     """
 
     packets_total: int
@@ -66,6 +117,7 @@ class Counts:
     instructions: int
     hvx_instructions: int
     context_packets: tuple[int, ...]
+    time: EstimatedTime | None = None
 
     @property
     def balance(self) -> float:
@@ -73,9 +125,27 @@ class Counts:
         busiest = max(self.context_packets)
         return sum(self.context_packets) / (len(self.context_packets) * busiest) if busiest else 1.0
 
+    def packets(self, metric: str) -> int:
+        """Return the packets that a metric is about: of all contexts, or of the busiest."""
+        return self.packets_total if metric == QEMU_PACKETS else self.packets_critical
+
+    def bounded(self, metric: str) -> int:
+        """Return what stands beside a packet bound: all packets, where the metric is a time."""
+        return self.packets_total if is_time(metric) else self.packets(metric)
+
     def value(self, metric: str) -> int:
-        """Return the figure that ``metric`` ranks by (packets)."""
-        return self.packets_critical if metric == QEMU_CRITICAL else self.packets_total
+        """Return the figure that ``metric`` ranks by: packets, or nanoseconds.
+
+        Raises
+        ------
+        ValueError
+            If it is a time that was not estimated.
+        """
+        if is_time(metric):
+            if self.time is None or self.time.metric != metric:
+                raise ValueError(f"{metric} was not estimated in this run")
+            return self.time.nanoseconds
+        return self.packets(metric)
 
 
 @dataclass(frozen=True)

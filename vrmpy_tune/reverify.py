@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from search_spaces import find_space
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import BuildError, StaleRecordError, VerificationError
+from vrmpy_tune.measurement import figure_text
 from vrmpy_tune.records.record import Identity, Record
 from vrmpy_tune.replay import replay
 from vrmpy_tune.target import parse_target
@@ -42,11 +43,15 @@ def reverify(record: Record, device: str) -> tuple[bool, str]:
     except (StaleRecordError, BuildError, VerificationError) as error:
         return False, str(error)
     if measured.value == record.value:
-        return True, f"{measured.value:,} packets, as stored; the output is right."
+        return (
+            True,
+            f"{figure_text(measured.value, measured.metric)}, as stored; the output is right.",
+        )
     same = dict(record.toolchain) == provenance()
     cause = "the device differs" if same else "the toolchain differs"
     return same is False, (
-        f"{measured.value:,} packets instead of {record.value:,} ({cause}); the output is right."
+        f"{figure_text(measured.value, measured.metric)} instead of "
+        f"{figure_text(record.value, record.metric)} ({cause}); the output is right."
     )
 
 

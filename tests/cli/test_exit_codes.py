@@ -187,6 +187,12 @@ def test_ctrl_c_elsewhere_exits_130(command: Command, replace: Replace) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_page_of_times_needs_a_metric_of_time(command: Command) -> None:
+    ended = command("run", "out", "--html", "page.html")
+    assert ended.code == 2
+    assert "add --metric hvx-time/sd8gen1/1" in ended.stderr
+
+
 def test_the_help_names_every_command_in_a_line(command: Command) -> None:
     ended = command("--help")
     assert ended.code == 0
@@ -194,6 +200,7 @@ def test_the_help_names_every_command_in_a_line(command: Command) -> None:
     names = [line.split()[0] for line in listed]
     assert sorted(names) == [
         "bench",
+        "calibrate",
         "compile",
         "doctor",
         "explain",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from vrmpy_tune.device.protocol import Job, Limits, RunResult, TensorSpec
 from vrmpy_tune.errors import FarmError
 from vrmpy_tune.farm import codec
-from vrmpy_tune.measurement import Counts, Outcome
+from vrmpy_tune.measurement import HVX_TIME_8GEN1, Counts, EstimatedTime, Outcome
 
 JOB = Job(Path("k.o"), "main", (TensorSpec((3, 31), "uint8"),), (TensorSpec((), "int32"),))
 
@@ -22,6 +23,9 @@ def test_jobs_come_back() -> None:
     limits = Limits(packets=7, wall_s=3.5)
     value = json.loads(json.dumps(codec.job_to_json(JOB, limits)))
     assert codec.job_from_json(value, Path("k.o")) == (JOB, limits)
+    timed = replace(JOB, time_metric=HVX_TIME_8GEN1)
+    value = json.loads(json.dumps(codec.job_to_json(timed, limits)))
+    assert codec.job_from_json(value, Path("k.o")) == (timed, limits)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,7 @@ def test_jobs_come_back() -> None:
         {"inputs": [{"shape": [1] * 9, "dtype": "uint8"}]},
         {"inputs": [{"shape": [1], "dtype": "object"}]},
         {"outputs": None},
+        {"time_metric": "hvx-time/none/1"},
         {"limits": {}},
         {"limits": {"packets": None, "cpu_s": 1, "wall_s": float("inf"), "memory_bytes": 1}},
         {"limits": {"packets": None, "cpu_s": 1, "wall_s": 0, "memory_bytes": 1}},
@@ -54,7 +59,9 @@ def test_arrays_come_back_bit_for_bit(dtype: str, shape: tuple[int, ...]) -> Non
 
 
 def test_results_come_back() -> None:
-    counts = Counts(10, 5, 20, 3, (4, 3, 2, 1))
+    time = EstimatedTime(HVX_TIME_8GEN1, 70, (("issue", 60), ("memory", 10)))
+    time = replace(time, layers=(replace(time, nanoseconds=40), replace(time, nanoseconds=20)))
+    counts = Counts(10, 5, 20, 3, (4, 3, 2, 1), time)
     result = RunResult(
         Outcome.OK,
         outputs=((np.arange(7, dtype=np.int32),), (np.zeros((2, 2), np.uint8),)),

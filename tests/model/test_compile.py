@@ -14,12 +14,15 @@ from tests.farm.local_farm import local_farm
 from tests.model.networks import Builder
 from tests.tuned import V68
 from vrmpy_tune.device.qemu import QemuDevice
+from vrmpy_tune.device.timing.estimate import PARTS
 from vrmpy_tune.errors import MissingRecordError, UsageError, VerificationError
+from vrmpy_tune.measurement import HVX_TIME_8GEN1
 from vrmpy_tune.model.artifact import read_network
 from vrmpy_tune.model.compile import NetworkReport, compile_network
 from vrmpy_tune.model.compiled import CompiledModel
 from vrmpy_tune.model.edge import dequantized, quantized
 from vrmpy_tune.model.execution import execute
+from vrmpy_tune.model.files import run_files
 from vrmpy_tune.model.network import Network
 from vrmpy_tune.model.reference import interpret
 from vrmpy_tune.model.verification import check_outputs, drawn_inputs
@@ -81,6 +84,20 @@ def test_layers_packets_add_up_to_the_calls(compiled: Path, network: Network) ->
         totals / run.counts.packets_total
     )
     assert document["verified"]
+
+
+def test_layers_have_estimated_times_beside_their_packets(compiled: Path, network: Network) -> None:
+    run = run_files(compiled, metric=HVX_TIME_8GEN1, verify=False)
+    times = [layer.time for layer in run.layers]
+    whole = run.counts.time
+    assert whole is not None
+    assert len(times) == len(network.layers)
+    assert None not in times
+    apart = sum(time.nanoseconds for time in times if time is not None)
+    assert 0.8 * whole.nanoseconds < apart < whole.nanoseconds
+    document = run.as_json()
+    assert document["estimated_us"] == whole.nanoseconds / 1e3
+    assert set(document["layers"][0]["time_us"]) == set(PARTS)
 
 
 def test_the_report_names_every_task_and_what_was_missed(report: NetworkReport) -> None:

@@ -84,3 +84,4 @@ def test_a_second_model_takes_the_records_of_the_layers_that_it_shares(
         (first.best.id, "applied"), (None, "missing"),
     ]  # fmt: skip
     assert model.manifest["verified"] == []
+    assert model.run({"image": np.ones((1, 16), np.float32)}).shape == (1, 8)

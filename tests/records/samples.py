@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from vrmpy_tune.measurement import QEMU_PACKETS, Counts, Measurement, Outcome
+from vrmpy_tune.measurement import (
+    QEMU_PACKETS,
+    Counts,
+    EstimatedTime,
+    Measurement,
+    Outcome,
+    is_time,
+)
 from vrmpy_tune.records import Failure, Identity, ImportedTrace, Record
 from vrmpy_tune.records.safe_json import Json
 
@@ -26,7 +33,8 @@ def measurement(
     total: int = 1000,
     critical: int | None = None,
 ) -> Measurement:
-    counts = Counts(total, critical or total // 4 + 1, 3 * total, 2 * total, (total, 0, 0, 0))
+    time = EstimatedTime(metric, total, (("issue", total),)) if is_time(metric) else None
+    counts = Counts(total, critical or total // 4 + 1, 3 * total, 2 * total, (total, 0, 0, 0), time)
     return Measurement(
         workload=workload,
         target=target,

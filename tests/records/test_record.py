@@ -13,7 +13,13 @@ import pytest
 import vrmpy_tune.records
 from tests.records.samples import CONV, DENSE, TOOLCHAIN, failure, measurement, record, trace
 from vrmpy_tune.errors import RecordFormatError
-from vrmpy_tune.measurement import QEMU_CRITICAL, QEMU_PACKETS, Outcome
+from vrmpy_tune.measurement import (
+    HVX_TIME_8GEN1,
+    HVX_TIME_888,
+    QEMU_CRITICAL,
+    QEMU_PACKETS,
+    Outcome,
+)
 from vrmpy_tune.records import Failure, FinishedRun, Record, canonical_trace
 
 
@@ -27,6 +33,24 @@ def test_a_record_survives_json_and_pickle() -> None:
 def test_the_figure_is_that_of_the_metric() -> None:
     assert record(total=1000, critical=300).value == 1000
     assert record(metric=QEMU_CRITICAL, total=1000, critical=300).value == 300
+    timed = record(metric=HVX_TIME_8GEN1, total=1000, critical=300)
+    assert timed.value == timed.to_json()["nanoseconds"] == 1000
+    assert Record.from_json(json.loads(json.dumps(timed.to_json()))) == timed
+
+
+def test_a_figure_of_time_needs_an_estimate_of_that_profile() -> None:
+    counts = measurement(metric=HVX_TIME_8GEN1).counts
+    with pytest.raises(ValueError, match="not estimated"):
+        counts.value(HVX_TIME_888)
+    with pytest.raises(ValueError, match="not estimated"):
+        measurement().counts.value(HVX_TIME_8GEN1)
+
+
+def test_a_record_of_packets_carries_no_time() -> None:
+    value = record(metric=HVX_TIME_8GEN1).to_json()
+    value |= {"metric": QEMU_PACKETS, "id": record().id}
+    with pytest.raises(RecordFormatError, match="unknown field 'nanoseconds'"):
+        Record.from_json(value)
 
 
 def test_the_id_depends_on_the_identity_alone() -> None:

@@ -13,7 +13,7 @@ import pytest
 from search_spaces import find_space
 from tests.records.samples import record
 from vrmpy_tune.errors import UsageError
-from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, Outcome
+from vrmpy_tune.measurement import METRICS, QEMU_PACKETS, Outcome
 from vrmpy_tune.tune.busy import BusyClock
 from vrmpy_tune.tune.effort import EFFORTS, effort
 from vrmpy_tune.tune.task import HOPELESS, Task
@@ -62,8 +62,9 @@ def test_a_cut_candidate_is_hopeless_however_evenly_its_work_is_spread(metric: s
     one.note(Outcome.OK, best)
     limit = one.packet_limit()
     assert limit is not None
-    contexts = len(best.counts.context_packets) if metric == QEMU_CRITICAL else 1
-    assert limit / contexts == pytest.approx(HOPELESS * best.value, rel=0.01)
+    contexts = 1 if metric == QEMU_PACKETS else len(best.counts.context_packets)
+    packets = best.counts.packets(metric)
+    assert limit / contexts == pytest.approx(HOPELESS * packets, rel=0.01)
 
 
 def test_the_random_state_is_the_tasks_own() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.bench.row import OWN_SYSTEMS, Row
 from vrmpy_tune.errors import WorkloadError
-from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.measurement import QEMU_PACKETS, is_time
 from vrmpy_tune.suites.peer_rows import Peer, peer_rows
 from vrmpy_tune.suites.peers import variant_called
 from vrmpy_tune.target import LANES
@@ -77,9 +77,14 @@ def _group(variant: str | None, system: str, rows: Sequence[Row]) -> dict[str, A
         "rows": len(rows),
         "measured": sum(row.value is not None for row in rows),
         "network_packets": None,
+        "network_us": None,
     }
     if all(row.value for row in rows):
-        entry["network_packets"] = sum(row.count * (row.value or 0) for row in rows)
+        network = sum(row.count * (row.value or 0) for row in rows)
+        if is_time(rows[0].metric):
+            entry["network_us"] = network / 1e3
+        else:
+            entry["network_packets"] = network
     for name in RATIOS:
         values = [
             (float(value), row.layer)

@@ -14,7 +14,7 @@ from vrmpy_tune.compiler.choice import applicable, fixed_schedule
 from vrmpy_tune.compiler.compile import untuned_packets
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.errors import VerificationError, VrmpyTuneError
-from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, QEMU_PACKETS
+from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, QEMU_PACKETS, is_time
 from vrmpy_tune.records.outcomes import FinishedRun
 from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import Conv2d, Dense
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 NO_SPACE: Final = "No search space of this version covers this workload."
 
 NOT_ASKED: Final = "Not measured: add --untuned."
+
+PACKETS_ONLY: Final = "TVM's own rules are measured in packets only."
 
 REASON: Final = 400
 """Characters of an error's message that a row keeps."""
@@ -104,7 +106,9 @@ class Bench:
         )  # fmt: skip
         row = self._beside_one_context(row)
         # The naive loops of a contraction take minutes; its peers and the fixed rule say more.
-        return row if isinstance(workload, Dense | Conv2d) else self._beside_naive(row, workload)
+        if isinstance(workload, Dense | Conv2d) or is_time(self.metric):
+            return row
+        return self._beside_naive(row, workload)
 
     def _beside_naive(self, row: Row, workload: Workload) -> Row:
         """Add what the operator takes as TVM compiles it unscheduled."""
@@ -141,7 +145,7 @@ class Bench:
 
     def metaschedule(self, member: Member, workload: Workload, verifier: Verifier) -> Row:
         """Take the best of a few candidates of TVM's own rules, as found out now or before."""
-        reason = why_not(workload)
+        reason = PACKETS_ONLY if is_time(self.metric) else why_not(workload)
         if reason is not None:
             return missing(member, METASCHEDULE, self.metric, reason)
         known = self._known(workload)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.measurement import QEMU_CRITICAL
+from vrmpy_tune.measurement import QEMU_PACKETS, is_time
 from vrmpy_tune.workload.base import product
 from vrmpy_tune.workload.contraction import Contraction
 
@@ -23,7 +23,7 @@ METASCHEDULE: Final = "metaschedule-default"
 OWN_SYSTEMS: Final = (TUNED, FIXED, METASCHEDULE)
 """Systems that are measured here; all others are peers."""
 
-NO_TIME: Final = "estimated_us is null: this version does not estimate time."
+NO_TIME: Final = "estimated_us is null: the metric is no time; see --metric."
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Row:
         What ranks; only for :attr:`value`.
     packets_total, packets_critical:
         Packets; ``None`` if they were not measured.
+    nanoseconds:
+        The estimated time on all contexts, if the metric is one.
     macs:
         Multiply-accumulates that the layer asks for.
     verified:
@@ -65,6 +67,7 @@ class Row:
     metric: str
     packets_total: int | None = None
     packets_critical: int | None = None
+    nanoseconds: int | None = None
     macs: int | None = None
     verified: bool | None = None
     record: str | None = None
@@ -82,12 +85,16 @@ class Row:
     @property
     def value(self) -> int | None:
         """The figure that the metric ranks by."""
-        return self.packets_critical if self.metric == QEMU_CRITICAL else self.packets_total
+        return self.nanoseconds if is_time(self.metric) else self._packets
 
     @property
     def macs_per_packet(self) -> float | None:
-        """Multiply-accumulates a packet."""
-        return self.macs / self.value if self.macs is not None and self.value else None
+        """Multiply-accumulates a packet: of the critical path, where all contexts count."""
+        return self.macs / self._packets if self.macs is not None and self._packets else None
+
+    @property
+    def _packets(self) -> int | None:
+        return self.packets_total if self.metric == QEMU_PACKETS else self.packets_critical
 
     @property
     def bound_fraction(self) -> float | None:
@@ -106,13 +113,13 @@ class Row:
             "packets_critical": self.packets_critical,
             "macs": self.macs,
             "macs_per_packet": self.macs_per_packet,
-            "estimated_us": None,
+            "estimated_us": None if self.nanoseconds is None else self.nanoseconds / 1e3,
             "verified": self.verified,
             "record": self.record,
             "contexts": self.contexts,
             "counts": list(self.counts),
             "peer_workload": self.peer_workload,
-            "reason": self.reason or NO_TIME,
+            "reason": self.reason or (None if is_time(self.metric) else NO_TIME),
             "variant": self.variant,
             "layer": self.layer,
             "count": self.count,
@@ -168,10 +175,11 @@ def measured(
         measurement.metric,
         counts.packets_total,
         counts.packets_critical,
+        None if counts.time is None else counts.time.nanoseconds,
         member.macs,
         verified=True,
         record=record,
-        contexts=target.contexts if measurement.metric == QEMU_CRITICAL else 1,
+        contexts=1 if measurement.metric == QEMU_PACKETS else target.contexts,
         counts=included(workload, space),
         peer_workload=member.peer_workload,
         reason=reason,
@@ -183,6 +191,7 @@ def measured(
         more={
             "space": space,
             "balance": counts.packets_total / (target.contexts * counts.packets_critical),
+            **({"time_us": counts.time.as_json()} if counts.time else {}),
         },
     )
 
@@ -210,7 +219,7 @@ def of_default(
         packets_critical=result.packets_critical,
         macs=member.macs,
         verified=True,
-        contexts=target.contexts if metric == QEMU_CRITICAL else 1,
+        contexts=1 if metric == QEMU_PACKETS else target.contexts,
         counts=included(workload, ""),
         bound=workload.packet_bound,
         outputs=product(workload.output.shape),

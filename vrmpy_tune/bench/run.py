@@ -14,6 +14,7 @@ from vrmpy_tune.bench.compare import compared, summary
 from vrmpy_tune.bench.row import FIXED, METASCHEDULE, OWN_SYSTEMS, TUNED, Row, missing, of_peer
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import DeviceError
+from vrmpy_tune.measurement import figure_text
 from vrmpy_tune.records.location import default_url, open_store, open_stores
 from vrmpy_tune.suites.peer_rows import peer_rows
 from vrmpy_tune.suites.peers import variant_called
@@ -190,7 +191,8 @@ def line(row: Row) -> str:
     if row.value is None or row.macs_per_packet is None:
         return f"{row.workload} {row.system}: {row.reason}"
     return (
-        f"{row.workload} {row.system}: {row.value:,} packets, {row.macs_per_packet:.1f} MACs/packet"
+        f"{row.workload} {row.system}: {figure_text(row.value, row.metric)}, "
+        f"{row.macs_per_packet:.1f} MACs/packet"
     )
 
 

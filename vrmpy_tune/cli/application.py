@@ -17,6 +17,7 @@ import typer
 
 from vrmpy_tune.cli import (
     bench,
+    calibrate,
     compile,
     doctor,
     explain,
@@ -53,6 +54,7 @@ app.command("tune")(tune.tune_workloads)
 app.command("compile")(compile.compile_kernels)
 app.command("run")(run_artifact.run_kernels)
 app.command("bench")(bench.bench)
+app.command("calibrate")(calibrate.calibrate)
 app.command("explain")(explain.explain_workloads)
 app.add_typer(records.app, name="records")
 app.command("study")(study.study_searches)

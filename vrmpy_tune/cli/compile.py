@@ -172,6 +172,8 @@ def _figures(task: dict[str, Any]) -> str:
     if tuned is not None:
         word = "tuned" if task["record"] is not None else "by the fixed rule"
         parts.append(f"{word} {tuned:,} packets")
+    if task.get("estimated_us") is not None:
+        parts.append(f"{task['estimated_us']:,.2f} us estimated")
     if tuned and untuned:
         parts.append(f"ratio {untuned / tuned:.2f}")
     if task.get("macs_per_packet") is not None:

@@ -18,6 +18,7 @@ from vrmpy_tune.errors import (
     VerificationError,
     VrmpyTuneError,
 )
+from vrmpy_tune.measurement import figure_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -96,6 +97,32 @@ def show_record(
         return
     for name, value in (record.to_json() | {"value": record.value}).items():
         print(f"{name:18} {value if isinstance(value, str) else json.dumps(value)}")
+
+
+@app.command("disagree")
+def show_disagreements(
+    *,
+    workload: Workload = None,
+    target: Target = None,
+    metric: Metric = None,
+    records: Sources = None,
+    as_json: Json = False,
+) -> None:
+    """Show where time and packets choose different schedules.
+
+    Takes the candidates of searches for an estimated time (`tune --metric hvx-time/...`), which
+    carry their packets too.
+    """
+    from vrmpy_tune.records.disagreement import disagreements
+
+    with _read(records) as stores:
+        found = disagreements(stores.query(workload, target, metric))
+    if as_json:
+        print_json({"disagreements": [one.as_json() for one in found]})
+        return
+    for one in found:
+        print(disagreement_text(one.as_json()))
+    print(f"{len(found)} workloads whose best schedule by time is another one than by packets")
 
 
 @app.command("verify")
@@ -335,7 +362,11 @@ def _measure(store: Store, trace: ImportedTrace, device: str) -> dict[str, Any]:
     except VrmpyTuneError as error:
         return {"record": trace.id, "verified": False, "message": str(error)}
     store.add(record)
-    return {"record": record.id, "verified": True, "message": f"{record.value:,} packets"}
+    return {
+        "record": record.id,
+        "verified": True,
+        "message": figure_text(record.value, record.metric),
+    }
 
 
 def _get(stores: RecordReader, record_id: str) -> Record:
@@ -364,3 +395,20 @@ def _best_of_each(ordered: Iterable[Record]) -> list[Record]:
     for record in ordered:
         best.setdefault((record.workload, record.target, record.metric), record)
     return list(best.values())
+
+
+def disagreement_text(entry: dict[str, Any]) -> str:
+    """Return one disagreement in words: both choices, and where the time of each goes."""
+    lines = [
+        f"{entry['workload']} ({entry['metric']}, {entry['candidates']} candidates): "
+        f"packets cost {entry['loss']:.1%}"
+    ]
+    for name in ("by_time", "by_packets"):
+        choice = entry[name]
+        parts = sorted(choice["time_us"].items(), key=lambda part: -part[1])
+        told = ", ".join(f"{part} {us:,.2f}" for part, us in parts if us > 0)
+        lines.append(
+            f"  {name.replace('_', ' ')}: {choice['estimated_us']:,.2f} us, "
+            f"{choice['packets_critical']:,} packets on the critical path ({told})"
+        )
+    return "\n".join(lines)

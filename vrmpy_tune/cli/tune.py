@@ -168,6 +168,8 @@ def result_text(entry: dict[str, Any]) -> str:
         f"{best['packets_total']:,} packets ({best['packets_critical']:,} on the critical path), "
         f"{best['macs_per_packet']:.1f} MACs/packet, {best['ceiling_fraction']:.1%} of the ceiling"
     )
+    if best["estimated_us"] is not None:
+        figures = f"{best['estimated_us']:,.2f} us estimated, {figures}"
     lines = [figures, f"record {best['record'][:16]}", ", ".join(counted)]
     if entry["stopped_early"]:
         lines.append(f"stopped early {entry['stopped_early']}")

@@ -167,6 +167,20 @@ def read_artifact(root: Path) -> list[StoredKernel]:
         return [_read_kernel(root, entry) for entry in manifest["kernels"]]
 
 
+def code_of_kernels(root: Path) -> list[tuple[str, str]]:
+    """Return the scheduled program and the assembly of each kernel of an artifact.
+
+    The errors are those of :func:`read_artifact`.
+    """
+    return [
+        (
+            kernel.object_file.with_name("kernel.tir.py").read_text(),
+            kernel.object_file.with_name("kernel.s").read_text(),
+        )
+        for kernel in read_artifact(root)
+    ]
+
+
 def read_checked(path: Path, digest: str) -> bytes:
     """Return a file's content.
 

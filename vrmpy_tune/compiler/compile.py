@@ -13,7 +13,7 @@ from vrmpy_tune.compiler.artifact import (
 )
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import MissingRecordError
-from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, is_time
 from vrmpy_tune.records.location import open_stores
 from vrmpy_tune.records.lookup import Status
 from vrmpy_tune.toolchain.pool import CodegenPool
@@ -62,7 +62,9 @@ class CompiledTask:
     def as_json(self) -> dict[str, Any]:
         """Return the entry of ``compile --json``."""
         workload, found = self.choice.workload, self.choice.found
-        packets = self.measurement.value if self.measurement else None
+        measured = self.measurement
+        packets = measured.counts.packets(measured.metric) if measured else None
+        time = measured.counts.time if measured else None
         return {
             "name": workload.operator,
             "workload": str(workload),
@@ -79,9 +81,14 @@ class CompiledTask:
                 self.measurement.counts.packets_critical if self.measurement else None
             ),
             "untuned_packets": self.untuned_packets,
+            "estimated_us": time.nanoseconds / 1e3 if time else None,
             "macs": workload.macs,
             "macs_per_packet": workload.macs / packets if packets else None,
-            "ceiling_fraction": workload.packet_bound / packets if packets else None,
+            "ceiling_fraction": (
+                workload.packet_bound / measured.counts.bounded(measured.metric)
+                if measured
+                else None
+            ),
             "verified": self.measurement is not None,
         }
 
@@ -226,7 +233,8 @@ def untuned_packets(
     inputs, output = naive_inputs(workload), naive_output(workload)
     kernel = build_kernel(naive_module(workload), inputs, output, target, pool)
     arguments = tuple(one.operands for one in verifier.input_sets)
-    return run_kernel(kernel, arguments, verifier, device, target, metric=metric).value
+    counted = QEMU_CRITICAL if is_time(metric) else metric
+    return run_kernel(kernel, arguments, verifier, device, target, metric=counted).value
 
 
 def _write(output: Path, target: HexagonTarget, tasks: tuple[CompiledTask, ...]) -> None:

@@ -11,7 +11,7 @@ import tvm
 
 from vrmpy_tune.device.protocol import Job, Limits, TensorSpec
 from vrmpy_tune.errors import BuildError, BuildTimeoutError, DeviceError, VerificationError
-from vrmpy_tune.measurement import METRICS, Measurement, Outcome
+from vrmpy_tune.measurement import METRICS, Measurement, Outcome, is_time
 from vrmpy_tune.toolchain.assembly import count_multiplies
 from vrmpy_tune.toolchain.codegen import to_object
 from vrmpy_tune.tune.candidate import code_generator
@@ -125,7 +125,8 @@ def run_kernel(
     with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as directory:
         path = Path(directory) / "kernel.o"
         path.write_bytes(kernel.code)
-        job = Job(path, "main", kernel.inputs, (kernel.output,))
+        time_metric = metric if is_time(metric) else None
+        job = Job(path, "main", kernel.inputs, (kernel.output,), time_metric)
         result = device.run(job, input_sets, target, limits or Limits())
     if result.outcome is Outcome.DEVICE_LOST:
         raise DeviceError(f"The kernel of {verifier.workload} did not run: {result.message}")

@@ -14,7 +14,7 @@ from vrmpy_tune.compiler.artifact import ONLY, StoredKernel, read_artifact
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.device.protocol import Job, Limits
 from vrmpy_tune.errors import ArtifactError, DeviceError, UsageError, VerificationError
-from vrmpy_tune.measurement import Counts, Outcome
+from vrmpy_tune.measurement import QEMU_PACKETS, Counts, Outcome, is_time
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import parse_workload
@@ -54,7 +54,7 @@ class RunReport:
         return {
             "packets_total": total,
             "packets_critical": sum(counts.packets_critical for _, counts in self.layers),
-            "estimated_us": None,
+            "estimated_us": self._total_us(),
             "layers": [
                 {
                     "name": str(workload),
@@ -62,10 +62,19 @@ class RunReport:
                     "packets_critical": counts.packets_critical,
                     "macs": workload.macs,
                     "share": counts.packets_total / total if total else 0.0,
+                    "estimated_us": counts.time.nanoseconds / 1e3 if counts.time else None,
+                    "time_us": counts.time.as_json() if counts.time else None,
                 }
                 for workload, counts in self.layers
             ],
         }
+
+    def _total_us(self) -> float | None:
+        """Return the estimated time of all kernels, one after the other."""
+        times = [counts.time for _, counts in self.layers]
+        if not times or None in times:
+            return None
+        return sum(time.nanoseconds for time in times if time is not None) / 1e3
 
 
 def run_artifact(
@@ -74,6 +83,7 @@ def run_artifact(
     inputs: Path | None = None,
     output: Path | None = None,
     device: str = "qemu",
+    metric: str = QEMU_PACKETS,
 ) -> RunReport:
     """Run the kernels of an artifact and verify their outputs.
 
@@ -88,6 +98,8 @@ def run_artifact(
         ``.npz`` file that gets ``output`` (one kernel), or an array for each kernel.
     device:
         Where to run.
+    metric:
+        What is wanted besides packets: an estimated time, or nothing.
 
     Raises
     ------
@@ -107,10 +119,12 @@ def run_artifact(
     layers = []
     results: dict[str, np.ndarray] = {}
     with open_device(device) as opened:
+        if metric not in opened.info().metrics:
+            raise DeviceError(f"The device ({opened.info().description}) does not give {metric}.")
         for kernel in kernels:
             workload = parse_workload(kernel.workload)
             operands = None if inputs is None else _read_inputs(inputs, workload)
-            counts, outcome = _run(kernel, workload, operands, opened)
+            counts, outcome = _run(kernel, workload, operands, opened, metric)
             layers.append((workload, counts))
             results[OUTPUT if kernel.name == ONLY else kernel.name] = outcome
     if output is not None:
@@ -123,6 +137,7 @@ def _run(
     workload: Workload,
     operands: tuple[np.ndarray, ...] | None,
     device: Device,
+    metric: str,
 ) -> tuple[Counts, np.ndarray]:
     space = find_space(kernel.space)
     if space is None:
@@ -138,7 +153,8 @@ def _run(
     if operands is None:
         operands = Verifier(workload, INPUT_SETS[:1]).input_sets[0].operands
     expected = workload.reference(*operands)
-    job = Job(kernel.object_file, "main", kernel.inputs, (kernel.output,))
+    time_metric = metric if is_time(metric) else None
+    job = Job(kernel.object_file, "main", kernel.inputs, (kernel.output,), time_metric)
     arguments = (space.arguments(workload, operands),)
     result = device.run(job, arguments, parse_target(kernel.target), Limits())
     if result.outcome is Outcome.DEVICE_LOST:

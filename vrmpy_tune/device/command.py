@@ -49,7 +49,7 @@ import numpy as np
 from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.device.protocol import DeviceInfo, RunResult
 from vrmpy_tune.errors import DeviceError
-from vrmpy_tune.measurement import METRICS, Counts, Outcome
+from vrmpy_tune.measurement import PACKET_METRICS, Counts, Outcome
 from vrmpy_tune.process import Ending, Finished, ProcessLimits, run_limited
 from vrmpy_tune.target import TARGETS
 
@@ -231,7 +231,7 @@ def _read_counts(value: dict[str, Any], contexts: int) -> Counts:
 
 def _read_info(value: dict[str, Any]) -> DeviceInfo:
     targets, metrics = (tuple(map(str, value[name])) for name in ("targets", "metrics"))
-    for name, known in ((targets, TARGETS), (metrics, METRICS)):
+    for name, known in ((targets, TARGETS), (metrics, PACKET_METRICS)):
         if not name or not set(name) <= set(known):
             raise ValueError(f"{name} are not among {', '.join(known)}")
     slots = int(value.get("slots", 1))

@@ -14,7 +14,7 @@ import numpy as np
 from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.device.protocol import DeviceInfo, RunResult
 from vrmpy_tune.errors import DeviceError
-from vrmpy_tune.measurement import METRICS, Counts, Outcome
+from vrmpy_tune.measurement import PACKET_METRICS, Counts, Outcome
 from vrmpy_tune.target import TARGETS
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class FakeDevice(ClosedOnExit):
         """Describe the device."""
         self._require_open()
         runnable = tuple(target.name for target in TARGETS.values() if target.qemu_cpu)
-        return DeviceInfo("fake device", runnable, METRICS, self._slots, limits_packets=True)
+        return DeviceInfo("fake device", runnable, PACKET_METRICS, self._slots, limits_packets=True)
 
     def run(
         self,

@@ -40,12 +40,15 @@ class Job:
         The kernel's name without the ``__tvm_ffi_`` prefix.
     inputs, outputs:
         The kernel's arguments in order: all inputs, then all outputs.
+    time_metric:
+        Metric of the time that is to be estimated besides, if any; one of the device's metrics.
     """
 
     object_file: Path
     symbol: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    time_metric: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.closing import ClosedOnExit
-from vrmpy_tune.device.protocol import DeviceInfo, RunResult
+from vrmpy_tune.device.protocol import DeviceInfo, Limits, RunResult
 from vrmpy_tune.device.simulator import find_simulator, plugin_loads
+from vrmpy_tune.device.timing.estimate import estimate_time
+from vrmpy_tune.device.timing.tracing import find_trace_plugin, write_trace
 from vrmpy_tune.device.wire import STATUS_RUNTIME_FAILURE, Call, decode_result, encode_job
 from vrmpy_tune.errors import BuildError, BuildTimeoutError, DeviceError
-from vrmpy_tune.measurement import METRICS, Outcome
+from vrmpy_tune.measurement import METRICS, PACKET_METRICS, Outcome
 from vrmpy_tune.process import Ending, Finished, ProcessLimits, run_limited, signal_name
 from vrmpy_tune.target import TARGETS
 from vrmpy_tune.toolchain.cache import content_key
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from vrmpy_tune.device.protocol import Job, Limits
+    from vrmpy_tune.device.protocol import Job
+    from vrmpy_tune.measurement import Counts
     from vrmpy_tune.target import HexagonTarget
 
 _STATUS_CUT: Final = 91
@@ -46,6 +50,9 @@ _GUEST_LIMIT: Final = 0xFFFF0000
 
 _PAGE: Final = 1 << 16
 """QEMU's page size for Hexagon."""
+
+
+_TRACE_LIMITS: Final = Limits(cpu_s=120.0, wall_s=600.0)
 
 
 class QemuDevice(ClosedOnExit):
@@ -76,6 +83,7 @@ class QemuDevice(ClosedOnExit):
             plugin = watch_plugin(self._runtimes, progress)
             if plugin_loads(self._simulator, plugin):
                 self._plugin = plugin
+        self._traces = find_trace_plugin(self._simulator, self._progress)
 
     def info(self) -> DeviceInfo:
         """Describe the device."""
@@ -85,7 +93,7 @@ class QemuDevice(ClosedOnExit):
         return DeviceInfo(
             description=f"qemu-hexagon {self._simulator.version}, cpu {'/'.join(models)}",
             targets=tuple(target.name for target, model in cpu.items() if model),
-            metrics=METRICS,
+            metrics=METRICS if self._traces else PACKET_METRICS,
             slots=len(os.sched_getaffinity(0)),
             checks_alignment=self._plugin is not None,
             limits_packets=self._plugin is not None,
@@ -129,7 +137,60 @@ class QemuDevice(ClosedOnExit):
             ProcessLimits(limits.wall_s, limits.cpu_s, guest_bytes + _SIMULATOR_BYTES),
             stdin=pieces,
         )
-        return self._judge(finished, job, target, len(input_sets))
+        result = self._judge(finished, job, target, len(input_sets))
+        if job.time_metric is None or result.outcome is not Outcome.OK:
+            return result
+        return self._timed(result, job, input_sets[0], target, limits)
+
+    def _timed(
+        self,
+        result: RunResult,
+        job: Job,
+        operands: tuple[np.ndarray, ...],
+        target: HexagonTarget,
+        limits: Limits,
+    ) -> RunResult:
+        """Add the estimated time of a call to the counts of a good run.
+
+        A call's time hardly depends on its inputs, so that the first set's stands for all.
+        """
+        with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as directory:
+            trace = Path(directory) / "call.trace"
+            self.trace(job, operands, target, trace, limits)
+            time = estimate_time(trace, str(job.time_metric))
+        return replace(result, counts=tuple(replace(one, time=time) for one in result.counts))
+
+    def trace(
+        self,
+        job: Job,
+        operands: tuple[np.ndarray, ...],
+        target: HexagonTarget,
+        trace: Path,
+        limits: Limits = _TRACE_LIMITS,
+    ) -> Counts:
+        """Run ``job`` once on ``operands`` and write what it executed to the file ``trace``.
+
+        Raises
+        ------
+        DeviceError
+            If QEMU takes no plugins, or the run does not end well.
+        """
+        self._require_open()
+        cpu = self._simulator.cpu_for(target)
+        if self._traces is None or cpu is None:
+            raise DeviceError(
+                f"qemu-hexagon {self._simulator.version} takes no plugin, so that times cannot be "
+                "estimated, only packets counted. Debian 12's QEMU (7.2) takes them."
+            )
+        guest_bytes = min(limits.memory_bytes // _PAGE * _PAGE, _GUEST_LIMIT)
+        pieces = encode_job(job, (operands,), target)
+        command: list[str | Path] = [self._simulator.program, "-cpu", cpu, self._link(job, target)]
+        within = ProcessLimits(limits.wall_s, limits.cpu_s, guest_bytes + _SIMULATOR_BYTES)
+        finished = write_trace(command, self._traces, pieces, trace, within)
+        result = self._judge(finished, job, target, 1)
+        if result.outcome is not Outcome.OK:
+            raise DeviceError(f"The traced kernel failed. {result.message}")
+        return result.counts[0]
 
     def close(self) -> None:
         """Release the device; nothing runs between jobs."""

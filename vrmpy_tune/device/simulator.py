@@ -108,8 +108,8 @@ def _knows_cpu(program: Path, model: str) -> bool:
     return "unable to find CPU model" not in tried.error_text
 
 
-def plugin_loads(simulator: Simulator, plugin: Path) -> bool:
-    """Whether the simulator accepts a plugin's shared object."""
+def plugin_loads(simulator: Simulator, plugin: Path | str) -> bool:
+    """Whether the simulator accepts a plugin's shared object, with any options behind a comma."""
     if not simulator.has_plugins:
         return False
     models = sorted(simulator.cpu_models)

@@ -12,7 +12,7 @@ import numpy as np
 
 from vrmpy_tune.device.protocol import Job, Limits, RunResult, TensorSpec
 from vrmpy_tune.errors import FarmError
-from vrmpy_tune.measurement import Counts, Outcome
+from vrmpy_tune.measurement import TIME_METRICS, Counts, EstimatedTime, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,6 +77,7 @@ def job_to_json(job: Job, limits: Limits) -> dict[str, Any]:
         "symbol": job.symbol,
         "inputs": [_spec_to_json(spec) for spec in job.inputs],
         "outputs": [_spec_to_json(spec) for spec in job.outputs],
+        "time_metric": job.time_metric,
         "limits": asdict(limits),
     }
 
@@ -99,16 +100,30 @@ def job_from_json(value: dict[str, Any], object_file: Path) -> tuple[Job, Limits
         symbol = str(value["symbol"])
         if not symbol.isidentifier():
             raise ValueError("the symbol is no identifier")
+        time_metric = value.get("time_metric")
+        if time_metric is not None and time_metric not in TIME_METRICS:
+            raise ValueError("the time metric is unknown")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FarmError(f"A job is malformed: {error}.") from error
-    return Job(object_file, symbol, *specs), limits
+    return Job(object_file, symbol, specs[0], specs[1], time_metric), limits
 
 
 def _counts(value: dict[str, Any]) -> Counts:
     contexts = tuple(int(one) for one in value["context_packets"])
     names = ("packets_total", "packets_critical", "instructions", "hvx_instructions")
     total, critical, instructions, hvx = (int(value[name]) for name in names)
-    return Counts(total, critical, instructions, hvx, contexts)
+    return Counts(total, critical, instructions, hvx, contexts, _time(value.get("time")))
+
+
+def _time(value: dict[str, Any] | None) -> EstimatedTime | None:
+    if value is None:
+        return None
+    parts = tuple((str(name), int(part)) for name, part in value["parts"])
+    metric, nanoseconds = str(value["metric"]), int(value["nanoseconds"])
+    if metric not in TIME_METRICS or nanoseconds < 1:
+        raise ValueError("an estimated time is malformed")
+    layers = tuple(time for one in value["layers"] if (time := _time(one)) is not None)
+    return EstimatedTime(metric, nanoseconds, parts, layers)
 
 
 def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:

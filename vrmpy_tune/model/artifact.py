@@ -97,7 +97,7 @@ def write_network(
     }
     for number, built in enumerate(executable.kernels):
         files[_assembly(number)] = built.kernel.assembly.encode()
-        files[f"kernels/{number}.tir.py"] = built.kernel.tir.encode()
+        files[_program(number)] = built.kernel.tir.encode()
     kernels = {workload: number for number, workload in enumerate(tables.kernels)}
     layers = [
         {
@@ -180,6 +180,18 @@ def read_network(root: Path) -> StoredNetwork:
     return stored
 
 
+def code_of_layers(root: Path) -> list[tuple[str, str]]:
+    """Return the scheduled program and the assembly of each layer's kernel.
+
+    The errors are those of :func:`read_network`.
+    """
+    numbers = [int(layer["kernel"]) for layer in read_network(root).manifest["layers"]]
+    return [
+        ((root / _program(number)).read_text(), (root / _assembly(number)).read_text())
+        for number in numbers
+    ]
+
+
 @contextmanager
 def _refused(path: Path) -> Iterator[None]:
     """Turn a workload, target or network that does not exist into an ``ArtifactError``."""
@@ -193,10 +205,14 @@ def _assembly(number: int) -> str:
     return f"kernels/{number}.s"
 
 
+def _program(number: int) -> str:
+    return f"kernels/{number}.tir.py"
+
+
 def _read_files(root: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
     wanted = {OBJECT, PARAMETERS, REFERENCE}
     for number in range(len(manifest["kernels"])):
-        wanted |= {_assembly(number), f"kernels/{number}.tir.py"}
+        wanted |= {_assembly(number), _program(number)}
     if set(manifest["files"]) != wanted:
         odd = sorted(set(manifest["files"]) ^ wanted)
         raise ArtifactError(

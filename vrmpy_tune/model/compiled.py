@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vrmpy_tune.device.open import open_device
+from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.model.artifact import StoredNetwork, read_network
 from vrmpy_tune.model.edge import check_inputs, dequantized, quantized
 from vrmpy_tune.model.execution import execute
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vrmpy_tune.device.protocol import Device
-    from vrmpy_tune.measurement import Counts
+    from vrmpy_tune.measurement import Counts, EstimatedTime
     from vrmpy_tune.model.network import Port
     from vrmpy_tune.workload import Workload
 
@@ -35,12 +36,15 @@ class LayerCost:
         The layer.
     packets_total, packets_critical:
         All its packets, and those on the critical path.
+    time:
+        Its estimated time, if that was asked for.
     """
 
     name: str
     workload: Workload
     packets_total: int
     packets_critical: int
+    time: EstimatedTime | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class ModelRun:
         return {
             "packets_total": total,
             "packets_critical": self.counts.packets_critical,
-            "estimated_us": None,
+            "estimated_us": self.counts.time.nanoseconds / 1e3 if self.counts.time else None,
             "verified": self.verified,
             "outputs": {
                 name: {"shape": list(array.shape), "dtype": str(array.dtype)}
@@ -85,6 +89,8 @@ class ModelRun:
                     "packet_bound": layer.workload.packet_bound,
                     "macs": layer.workload.macs,
                     "share": layer.packets_total / total if total else 0.0,
+                    "estimated_us": layer.time.nanoseconds / 1e3 if layer.time else None,
+                    "time_us": layer.time.as_json() if layer.time else None,
                 }
                 for layer in self.layers
             ],
@@ -161,6 +167,7 @@ class CompiledModel:
         device: Device | str = "qemu",
         verify: bool = False,
         source: str = "The inputs",
+        metric: str = QEMU_PACKETS,
     ) -> ModelRun:
         """Run the network and return its outputs with what each layer took.
 
@@ -174,6 +181,8 @@ class CompiledModel:
             Compare the outputs with the interpreter's, bit for bit.
         source:
             Where the inputs came from, for messages.
+        metric:
+            What is wanted besides packets: an estimated time, or nothing.
 
         Raises
         ------
@@ -190,16 +199,22 @@ class CompiledModel:
         with ExitStack() as opened:
             if isinstance(device, str):
                 device = opened.enter_context(open_device(device))
-            (execution,) = execute(self._stored.program, (integers,), device, self._stored.target)
+            (execution,) = execute(
+                self._stored.program, (integers,), device, self._stored.target, metric
+            )
         if verify:
             check_outputs(network, integers, execution.outputs, source)
         outputs = {
             port.name: dequantized(port, array)
             for port, array in zip(network.outputs, execution.outputs, strict=True)
         }
+        time = execution.counts.time
+        times = time.layers if time else (None,) * len(network.layers)
         layers = tuple(
-            LayerCost(layer.name, layer.workload, int(total), int(critical))
-            for layer, (total, critical) in zip(network.layers, execution.layers, strict=True)
+            LayerCost(layer.name, layer.workload, int(total), int(critical), estimated)
+            for layer, (total, critical), estimated in zip(
+                network.layers, execution.layers, times, strict=True
+            )
         )
         return ModelRun(outputs, execution.counts, layers, verify)
 

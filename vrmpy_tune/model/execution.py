@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.device.protocol import Job, Limits
 from vrmpy_tune.errors import DeviceError, VerificationError
-from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.measurement import QEMU_PACKETS, Outcome, is_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,8 +66,9 @@ def execute(
     input_sets: tuple[tuple[np.ndarray, ...], ...],
     device: Device,
     target: HexagonTarget,
+    metric: str = QEMU_PACKETS,
 ) -> tuple[Execution, ...]:
-    """Run the network once on each input set.
+    """Run the network once on each input set, and estimate its time if ``metric`` is one.
 
     Raises
     ------
@@ -76,7 +77,8 @@ def execute(
     DeviceError
         If the device cannot run it at all, or is gone.
     """
-    job = Job(program.object_file, "main", program.inputs, program.outputs)
+    time_metric = metric if is_time(metric) else None
+    job = Job(program.object_file, "main", program.inputs, program.outputs, time_metric)
     sets = tuple((program.parameters, *arrays) for arrays in input_sets)
     result = device.run(job, sets, target, LIMITS)
     if result.outcome is Outcome.DEVICE_LOST:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vrmpy_tune.compiler.run import read_arrays, write_arrays
+from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.model.compiled import CompiledModel
 from vrmpy_tune.model.verification import SEED
 
@@ -24,6 +25,7 @@ def run_files(
     output: Path | None = None,
     device: str = "qemu",
     verify: bool = True,
+    metric: str = QEMU_PACKETS,
 ) -> ModelRun:
     """Run a network on a device.
 
@@ -39,6 +41,8 @@ def run_files(
         Where to run.
     verify:
         Compare the outputs with the interpreter's.
+    metric:
+        What is wanted besides packets: an estimated time, or nothing.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def run_files(
         source, arrays = "the random inputs", {port.name: _random(port) for port in model.inputs}
     else:
         source, arrays = f"--input {inputs}", read_arrays(inputs)
-    run = model.profile(arrays, device=device, verify=verify, source=source)
+    run = model.profile(arrays, device=device, verify=verify, source=source, metric=metric)
     if output is not None:
         write_arrays(output, run.outputs)
     return run

@@ -16,7 +16,7 @@ from tvm.s_tir import meta_schedule as ms
 
 from search_spaces import all_spaces
 from vrmpy_tune.errors import StaleRecordError
-from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.measurement import METRICS, figure_text
 from vrmpy_tune.replay import replay
 from vrmpy_tune.toolchain.codegen import provenance
 
@@ -143,7 +143,7 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
                 except StaleRecordError:
                     stale += 1
                     continue
-                return record, workload, f"{record.value:,} packets ({metric})."
+                return record, workload, f"{figure_text(record.value, metric)} ({metric})."
         why = f"{stale} records no longer replay." if stale else "No record in this form."
         return None, workload, f"{why} Tune it: vrmpy-tune tune '{workload}'"
 

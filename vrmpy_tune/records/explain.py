@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.measurement import METRICS, figure_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ class Explanation:
             record = self.nearest[0].record
             return (
                 f"{self.workload} on {self.target}: record {record.short_id}, "
-                f"{record.value:,} packets ({record.metric})."
+                f"{figure_text(record.value, record.metric)} ({record.metric})."
             )
         lines = [f"No record of {self.workload} on {self.target}. The nearest:"]
         for near in self.nearest:

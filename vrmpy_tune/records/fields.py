@@ -101,6 +101,13 @@ class Fields:
             raise self._wrong(name, "an object of at most 64 texts", value)
         return {self._line(name, key): self._line(name, value[key]) for key in sorted(value)}
 
+    def integer_map(self, name: str) -> dict[str, int]:
+        """Return an object of at most 64 integers by texts of one line, none negative."""
+        value = self.any(name)
+        if not isinstance(value, dict) or len(value) > 64:
+            raise self._wrong(name, "an object of at most 64 integers", value)
+        return {self._line(name, k): self._integer(name, value[k], 0) for k in sorted(value)}
+
     def end(self) -> None:
         """Refuse the fields that nobody asked for: to drop them would lose data."""
         if self._left:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.measurement import METRICS, figure_text
 from vrmpy_tune.records.view import StoreView
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ def _is_same(record: Record, toolchain: Mapping[str, str] | None) -> bool:
 def _hit_reason(
     record: Record, toolchain: Mapping[str, str] | None, stale: Sequence[Record]
 ) -> str:
-    reason = f"Record {record.short_id}: {record.value:,} packets ({record.metric})"
+    reason = (
+        f"Record {record.short_id}: {figure_text(record.value, record.metric)} ({record.metric})"
+    )
     differing = toolchain_differences(record, toolchain)
     if differing:
         reason += f", measured with another toolchain ({differing})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vrmpy_tune.errors import RecordFormatError
-from vrmpy_tune.measurement import Counts
+from vrmpy_tune.measurement import Counts, EstimatedTime, is_time
 from vrmpy_tune.records.fields import SHA256, SPACE, TARGET, WORKLOAD, Fields
 from vrmpy_tune.records.safe_json import (
     MAX_LINE_BYTES,
@@ -203,8 +203,9 @@ class Record:
         if (schema := fields.integer("schema")) != SCHEMA:
             raise RecordFormatError(f"The record has schema {schema}, not {SCHEMA}.")
         stored_id = fields.text("id", SHA256)
+        identity = Identity.from_fields(fields)
         record = cls(
-            identity=Identity.from_fields(fields),
+            identity=identity,
             counts=Counts(
                 # A kernel of no packets cannot exist, and would win every comparison.
                 packets_total=fields.integer("packets_total", minimum=1),
@@ -212,6 +213,7 @@ class Record:
                 instructions=fields.integer("instructions"),
                 hvx_instructions=fields.integer("hvx_instructions"),
                 context_packets=fields.integers("context_packets"),
+                time=_read_time(fields, identity.metric),
             ),
             static_vrmpy=fields.integer("static_vrmpy"),
             artifact=fields.text("artifact", SHA256),
@@ -241,6 +243,7 @@ class Record:
             "instructions": self.counts.instructions,
             "hvx_instructions": self.counts.hvx_instructions,
             "context_packets": list(self.counts.context_packets),
+            **_time_to_json(self.counts.time if is_time(self.metric) else None),
             "static_vrmpy": self.static_vrmpy,
             "artifact": self.artifact,
             "device": self.device,
@@ -288,13 +291,27 @@ class Record:
 
     @property
     def value(self) -> int:
-        """The figure that the metric ranks by, in packets; lower is better."""
+        """The figure that the metric ranks by, in packets or nanoseconds; lower is better."""
         return self.counts.value(self.metric)
 
     @property
     def sort_key(self) -> SortKey:
         """Order of listings: by workload, target and metric, then best first."""
         return (self.workload, self.target, self.metric, self.value, self.id)
+
+
+def _time_to_json(time: EstimatedTime | None) -> dict[str, Json]:
+    if time is None:
+        return {}
+    return {"nanoseconds": time.nanoseconds, "time_parts": dict(time.parts)}
+
+
+def _read_time(fields: Fields, metric: str) -> EstimatedTime | None:
+    """Read the time that records of a time metric have, and others have not."""
+    if not is_time(metric):
+        return None
+    nanoseconds = fields.integer("nanoseconds", minimum=1)
+    return EstimatedTime(metric, nanoseconds, tuple(fields.integer_map("time_parts").items()))
 
 
 def _read_trace(fields: Fields) -> str:

@@ -95,6 +95,8 @@ def summary_lines(entry: dict[str, Any], metric: str) -> list[str]:
         return []
     name = f"{entry['variant']}, {_SYSTEMS[entry['system']]}"
     lines = [f"{name}: {entry['measured']} of {entry['rows']} measured"]
+    if entry["network_us"] is not None:
+        lines[0] += f", {entry['network_us']:,.1f} us in all"
     if entry["network_packets"] is not None:
         lines[0] += f", {entry['network_packets']:,} packets in all"
     for field, words in _RATIOS.items():
@@ -165,11 +167,14 @@ def _cells(systems: dict[str, Any], *, critical: bool) -> dict[str, str]:
     peer = tuned.get("best_peer_packets")
     # Of interest where an operator is a stream over its outputs, not a reduction.
     per_vector = tuned["packets_per_128_outputs"] if tuned.get("ratio_to_naive") else None
+    parts: dict[str, float] = tuned.get("time_us") or {}
     macs = tuned["macs"] or max((row["macs"] or 0 for row in systems.values()), default=0)
     return {
         "layer": tuned["workload"] if tuned["variant"] == "random" else tuned["layer"],
         "count": f"x {tuned['count']}" if tuned["count"] > 1 else "",
         "packets": _number(tuned["packets_total"], ",.0f"),
+        "us": _number(tuned["estimated_us"], ",.2f"),
+        "mostly": max(parts, key=parts.__getitem__) if parts else "",
         "tuned": _number(tuned["macs_per_packet"], ".1f"),
         "bound": _number(tuned["bound_fraction"], ".1%"),
         "fixed": _number(systems.get(FIXED, {}).get("macs_per_packet"), ".1f"),

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from vrmpy_tune.target import TARGETS
 from vrmpy_tune.toolchain.cache import BuildCache, cache_directory
-from vrmpy_tune.toolchain.runtime import runtime_object, watch_plugin
+from vrmpy_tune.toolchain.runtime import (
+    runtime_object,
+    timing_simulator,
+    trace_plugin,
+    watch_plugin,
+)
 from vrmpy_tune.toolchain.sysroot import build_sysroot, find_sysroot
 
 if TYPE_CHECKING:
@@ -42,6 +47,8 @@ def first_time_setup(progress: Callable[[str], None]) -> None:
         if target.qemu_cpu:
             runtime_object(target, products, progress)
     watch_plugin(products, progress)
+    trace_plugin(1, products, progress)
+    timing_simulator(products, progress)
 
 
 def is_set_up() -> bool:

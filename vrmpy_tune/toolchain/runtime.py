@@ -1,4 +1,4 @@
-"""The on-device runtime as one object per target, and the watch plugin for QEMU.
+"""The on-device runtime as one object per target, QEMU's plugins, and the timing simulator.
 
 Both are built from C sources inside this package and kept in the build cache under the hash of all
 that went into them, so that a changed source is compiled again and an unchanged one never is.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,7 +23,7 @@ from vrmpy_tune.toolchain.versions import installed_version
 from vrmpy_tune.toolchain.zig import compile_c, zig_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vrmpy_tune.target import HexagonTarget
 
@@ -35,8 +36,7 @@ _RUNTIME_FLAGS: Final = (
     "-fno-strict-aliasing",  # memory functions read any type as vectors
     "-fno-asynchronous-unwind-tables",
 )
-_PLUGIN_FLAGS: Final = ("-shared", "-fPIC", "-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wl,-s")
-_PLUGIN_LIMITS: Final = ProcessLimits(wall_s=600.0)
+_HOST_LIMITS: Final = ProcessLimits(wall_s=600.0)
 
 
 @cache
@@ -69,7 +69,7 @@ def runtime_object(
         If it does not compile.
     """
     sources = sorted((_SOURCES / "runtime").glob("*.c"))
-    key = _key("runtime", target.arch, installed_version("tvm_ffi") or "", *_RUNTIME_FLAGS)
+    key = _key(["runtime"], target.arch, installed_version("tvm_ffi") or "", *_RUNTIME_FLAGS)
 
     def build(directory: Path) -> Path:
         flags: list[str | Path] = [*_RUNTIME_FLAGS, "-I", tvm_ffi_include()]
@@ -84,41 +84,114 @@ def runtime_object(
 
 
 def watch_plugin(cache: BuildCache, progress: Callable[[str], None] = lambda _: None) -> Path:
-    """Return the QEMU plugin's shared object for this machine, built now unless it exists.
+    """Return the QEMU plugin that watches kernels, built now unless it exists.
 
     Raises
     ------
     ToolchainError
         If it does not compile.
     """
+    return _host_product(_WATCH, (), "Building the QEMU plugin", cache, progress)
+
+
+def trace_plugin(
+    api: int, cache: BuildCache, progress: Callable[[str], None] = lambda _: None
+) -> Path:
+    """Return the QEMU plugin that writes traces, built now unless it exists.
+
+    Parameters
+    ----------
+    api:
+        QEMU's version of its plugin interface: 1 up to QEMU 8.1, then more.
+
+    Raises
+    ------
+    ToolchainError
+        If it does not compile.
+    """
+    flags = (f"-DQEMU_PLUGIN_VERSION={api}",)
+    return _host_product(_TRACE, flags, "Building the QEMU trace plugin", cache, progress)
+
+
+def timing_simulator(cache: BuildCache, progress: Callable[[str], None] = lambda _: None) -> Path:
+    """Return the program that estimates the time of traces, built now unless it exists.
+
+    Raises
+    ------
+    ToolchainError
+        If it does not compile.
+    """
+    return _host_product(_SIMULATOR, (), "Building the timing simulator", cache, progress)
+
+
+@dataclass(frozen=True)
+class _HostProduct:
+    """A plugin or program for this machine, made of C sources of this package.
+
+    Attributes
+    ----------
+    name:
+        Of the file that the compiler writes.
+    folder:
+        Whose C files are compiled.
+    includes:
+        Folders whose headers they use.
+    flags:
+        Flags of the compiler.
+    """
+
+    name: str
+    folder: str
+    includes: tuple[str, ...]
+    flags: tuple[str, ...]
+
+
+_HOST_FLAGS: Final = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wl,-s")
+_PLUGIN_FLAGS: Final = ("-shared", "-fPIC", *_HOST_FLAGS)
+_WATCH: Final = _HostProduct("watch.so", "plugin", ("plugin", "runtime"), _PLUGIN_FLAGS)
+_TRACE: Final = _HostProduct(
+    "trace.so", "timing/trace", ("plugin", "runtime", "timing/trace"), _PLUGIN_FLAGS
+)
+_SIMULATOR: Final = _HostProduct(
+    "simulator", "timing/simulator", ("runtime", "timing/trace", "timing/simulator"), _HOST_FLAGS
+)
+
+
+def _host_product(
+    product: _HostProduct,
+    flags: tuple[str, ...],
+    purpose: str,
+    cache: BuildCache,
+    progress: Callable[[str], None],
+) -> Path:
+    includes = [f"-I{_SOURCES / folder}" for folder in product.includes]
 
     def build(directory: Path) -> Path:
-        product = directory / "watch.so"
+        target = directory / product.name
         # zig cc keeps a cache; a private one never waits for another process.
         environment = {
             "ZIG_GLOBAL_CACHE_DIR": str(directory),
             "ZIG_LOCAL_CACHE_DIR": str(directory),
             "PATH": os.environ.get("PATH", ""),
         }
-        source = _SOURCES / "plugin" / "watch.c"
+        sources = sorted((_SOURCES / product.folder).glob("*.c"))
         finished = run_limited(
-            [zig_program(), "cc", *_PLUGIN_FLAGS, source, "-o", product],
-            _PLUGIN_LIMITS,
+            [zig_program(), "cc", *product.flags, *flags, *includes, *sources, "-o", target],
+            _HOST_LIMITS,
             environment=environment,
         )
         if not finished.succeeded:
             raise BuildError(finished.error_text[-500:])
-        return product
+        return target
 
-    return _built(
-        cache, _key("plugin", *_PLUGIN_FLAGS), "Building the QEMU plugin", build, progress
-    )
+    folders = sorted({product.folder, *product.includes})
+    return _built(cache, _key(folders, *product.flags, *flags), purpose, build, progress)
 
 
-def _key(folder: str, *rest: str) -> str:
-    sources = sorted((_SOURCES / folder).glob("*.[ch]"))
+def _key(folders: Sequence[str], *rest: str) -> str:
+    sources = [path for one in folders for path in sorted((_SOURCES / one).glob("*.[ch]"))]
     contents = [part for path in sources for part in (path.name.encode(), path.read_bytes())]
-    return content_key(folder, installed_version("ziglang") or "", *rest, *contents)
+    return content_key(*folders, installed_version("ziglang") or "", *rest, *contents)
 
 
 def _built(

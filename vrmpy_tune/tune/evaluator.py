@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.device.protocol import Ensemble, Job, Limits
 from vrmpy_tune.errors import BuildError, BuildTimeoutError
-from vrmpy_tune.measurement import Measurement, Outcome
+from vrmpy_tune.measurement import Measurement, Outcome, is_time
 from vrmpy_tune.records.outcomes import Failure
 from vrmpy_tune.records.record import Identity, Record
 from vrmpy_tune.toolchain.assembly import count_multiplies
@@ -217,7 +217,13 @@ class Evaluator:
         but_not_on: str,
     ) -> _Run:
         workload, space = candidate.workload, candidate.space
-        job = Job(compiled.object_file, "main", space.inputs(workload), (space.output(workload),))
+        job = Job(
+            compiled.object_file,
+            "main",
+            space.inputs(workload),
+            (space.output(workload),),
+            self._metric if is_time(self._metric) else None,
+        )
         inputs = verifier.arguments(space)
 
         def judge(result: RunResult) -> _Run:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.measurement import QEMU_PACKETS, Outcome, figure_text
 from vrmpy_tune.tune.events import CandidateMeasured, RunFinished, RunStarted
 
 if TYPE_CHECKING:
@@ -29,13 +29,15 @@ class TaskProgress:
     cached:
         Those among the latter that were remembered.
     best:
-        The best figure so far, in packets.
+        The best figure so far, in packets or nanoseconds.
     macs_per_packet, ceiling_fraction:
         Of the best so far.
     failures:
         Candidates by class of failure, cut ones included.
     finished:
         Whether its search has ended, perhaps before ``trials``.
+    metric:
+        What the figure is of.
     """
 
     workload: str
@@ -47,6 +49,7 @@ class TaskProgress:
     ceiling_fraction: float | None = None
     failures: Counter[Outcome] = field(default_factory=Counter)
     finished: bool = False
+    metric: str = QEMU_PACKETS
 
     def observe(self, event: CandidateMeasured) -> bool:
         """Take a candidate of any of the workload's spaces in; return whether it is the best."""
@@ -66,7 +69,7 @@ class TaskProgress:
         """The best so far in words, for example ``"312,345 packets, 241.7 MACs/packet"``."""
         if self.best is None:
             return "no verified candidate yet"
-        text = f"{self.best:,} packets"
+        text = figure_text(self.best, self.metric)
         if self.macs_per_packet is not None:
             text += f", {self.macs_per_packet:.1f} MACs/packet"
         if self.ceiling_fraction is not None:
@@ -102,7 +105,9 @@ class Progress:
                 self._time_s = event.time_s
                 shares = event.shares or (event.trials,) * len(event.workloads)
                 pairs = zip(event.workloads, shares, strict=True)
-                self.tasks = {text: TaskProgress(text, share) for text, share in pairs}
+                self.tasks = {
+                    text: TaskProgress(text, share, metric=event.metric) for text, share in pairs
+                }
             case CandidateMeasured():
                 task = self.tasks[event.workload]
                 return task if task.observe(event) else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from search_spaces import spaces_for
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import DeviceError, NoValidCandidateError, UsageError
-from vrmpy_tune.measurement import METRICS, Outcome
+from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, Outcome, is_time
 from vrmpy_tune.records.location import default_url, open_store, open_stores
 from vrmpy_tune.records.shipped import shipped_records
 from vrmpy_tune.toolchain.pool import CodegenPool
@@ -127,9 +127,10 @@ class TuneResult:
                 "packets_total": counts.packets_total,
                 "packets_critical": counts.packets_critical,
                 "macs": self.workload.macs,
-                "macs_per_packet": self.workload.macs / self.best.value,
+                "macs_per_packet": self.workload.macs / counts.packets(self.metric),
                 "ceiling_fraction": self.workload.packet_bound / counts.packets_total,
-                "estimated_us": None,
+                "estimated_us": counts.time.nanoseconds / 1e3 if counts.time else None,
+                "time_us": counts.time.as_json() if counts.time else None,
                 "verified": True,
             },
         }
@@ -304,8 +305,14 @@ def _tasks(
 def _transfer(
     store: Store, tasks: list[Task], target: HexagonTarget, metric: str, texts: tuple[str, ...]
 ) -> None:
-    """Tell each task what this store and the shipped records know of similar workloads."""
+    """Tell each task what this store and the shipped records know of similar workloads.
+
+    Only choices are taken from them, never figures, so that a search for time starts from what took
+    few packets on all contexts.
+    """
     from vrmpy_tune.tune.transfer import similar_workloads
+
+    metric = QEMU_CRITICAL if is_time(metric) else metric
 
     shipped = shipped_records()
     with open_stores([shipped] if shipped else []) as others:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.measurement import QEMU_PACKETS, Outcome
+from vrmpy_tune.measurement import QEMU_PACKETS, Outcome, is_time
 from vrmpy_tune.tune.candidate import hash_of
 from vrmpy_tune.verification import Verifier
 
@@ -91,7 +91,8 @@ class Task:
         """Return the packets, of all contexts together, after which a candidate is hopeless."""
         if self.best is None:
             return None
-        return int(HOPELESS * self._spread(self.best) * self.best.value)
+        packets = self.best.counts.packets(self.best.metric)
+        return int(HOPELESS * self._spread(self.best) * packets)
 
     def _spread(self, record: Record) -> int:
         """Return how many packets there may be for each one that the metric counts."""
@@ -105,8 +106,8 @@ class Task:
     @property
     def bound_fraction(self) -> float:
         """The workload's packet bound over the best figure of complete batches, 1.0 at most."""
-        if self.settled_best is None or self.best is None:
-            return 0.0
+        if self.settled_best is None or self.best is None or is_time(self.best.metric):
+            return 0.0  # nothing is known to bound a time from below
         return self.workload.packet_bound / self._spread(self.best) / self.settled_best
 
     def without_gain(self, gain: float) -> int:

@@ -1,4 +1,4 @@
-/* The part of QEMU's TCG plugin interface, version 1, that watch.c uses.
+/* The part of QEMU's TCG plugin interface, version 1, that our plugins use.
  *
  * Debian's qemu-user does not ship qemu-plugin.h, hence these declarations, after
  * include/qemu/qemu-plugin.h of QEMU 7.2.  QEMU refuses a plugin that asks for a version that it
@@ -12,7 +12,9 @@
 #include <stdint.h>
 
 #define QEMU_PLUGIN_EXPORT __attribute__((visibility("default")))
+#ifndef QEMU_PLUGIN_VERSION /* later versions declare what is used here alike */
 #define QEMU_PLUGIN_VERSION 1
+#endif
 
 typedef uint64_t qemu_plugin_id_t;
 typedef uint32_t qemu_plugin_meminfo_t;

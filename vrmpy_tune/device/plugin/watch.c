@@ -12,6 +12,7 @@
  * Argument: limit=<packets per call, 0 for none>.  The finding goes to standard error, and the exit
  * status says which kind it is; vrmpy_tune/device/qemu.py reads both.
  */
+#include "marks.h"
 #include "qemu_plugin_v1.h"
 
 #include <stdarg.h>
@@ -22,9 +23,6 @@
 
 #define STATUS_CUT 91
 #define STATUS_MISALIGNED 92
-
-/* The runtime makes this system call where a kernel call begins (1) and ends (0): accounting.c. */
-#define REGION_SYSCALL 0x56524d
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
@@ -52,12 +50,12 @@ static _Noreturn void stop(int status, const char *format, ...) {
   _exit(status);
 }
 
-static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, uint64_t phase,
+static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, uint64_t what,
                        uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7,
                        uint64_t a8) {
   (void)id, (void)vcpu, (void)a2, (void)a3, (void)a4, (void)a5, (void)a6, (void)a7, (void)a8;
-  if (number == REGION_SYSCALL) {
-    in_kernel = phase == 1;
+  if (number == MARK_SYSCALL && (what == MARK_CALL_BEGIN || what == MARK_CALL_END)) {
+    in_kernel = what == MARK_CALL_BEGIN;
     packets = 0;
   }
 }

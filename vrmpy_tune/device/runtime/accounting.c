@@ -8,14 +8,8 @@
  * least to do so far, in task order.  The critical path is all that is serial plus, for every
  * region, its busiest context.
  */
+#include "marks.h"
 #include "runtime.h"
-
-#include <unistd.h>
-
-/* System call that only the plugin listens to (plugin/watch.c); Linux refuses it, which is fine. */
-#define REGION_SYSCALL 0x56524d
-#define REGION_BEGIN 1
-#define REGION_END 0
 
 struct counters {
   uint64_t packets;
@@ -83,9 +77,11 @@ static __attribute__((noinline)) int run_task(FTVMParallelLambda body, int task,
                                               TVMParallelGroupEnv *environment, void *closure,
                                               struct counters *cost) {
   struct counters excluded_before = excluded;
+  mark(MARK_TASK_BEGIN, (uint32_t)task);
   struct counters start = read_counters();
   int status = body(task, environment, closure);
   struct counters end = read_counters();
+  mark(MARK_TASK_END, (uint32_t)task);
   *cost = minus(minus(since(start, end), task_cost), minus(excluded, excluded_before));
   return status;
 }
@@ -140,23 +136,23 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
 
 /* --- calls ------------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) int measured_call(kernel_function kernel,
-                                                   const TVMFFIAny *arguments, int32_t count,
-                                                   TVMFFIAny *result, struct counters *cost) {
-  syscall(REGION_SYSCALL, REGION_BEGIN);
-  struct counters start = read_counters();
-  call_start = start;
-  int status = kernel(NULL, arguments, count, result);
-  struct counters end = read_counters();
-  syscall(REGION_SYSCALL, REGION_END);
-  *cost = since(start, end);
-  return status;
-}
-
 static __attribute__((noinline)) int empty_kernel(void *self, const TVMFFIAny *arguments,
                                                   int32_t count, TVMFFIAny *result) {
   (void)self, (void)arguments, (void)count, (void)result;
   return 0;
+}
+
+static __attribute__((noinline)) int measured_call(kernel_function kernel,
+                                                   const TVMFFIAny *arguments, int32_t count,
+                                                   TVMFFIAny *result, struct counters *cost) {
+  mark(MARK_CALL_BEGIN, kernel != empty_kernel);
+  struct counters start = read_counters();
+  call_start = start;
+  int status = kernel(NULL, arguments, count, result);
+  struct counters end = read_counters();
+  mark(MARK_CALL_END, 0);
+  *cost = since(start, end);
+  return status;
 }
 
 static __attribute__((noinline)) int empty_task(int task, TVMParallelGroupEnv *environment,
@@ -206,5 +202,6 @@ void vrmpy_progress(uint64_t *total, uint64_t *critical) {
   struct counters now = read_counters();
   *total = since(call_start, now).packets - excluded.packets;
   *critical = *total - parallel_packets + parallel_critical;
+  mark(MARK_PROGRESS, 0);
   excluded = plus(excluded, since(now, read_counters()));
 }

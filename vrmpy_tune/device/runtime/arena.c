@@ -4,6 +4,7 @@
  * joined: a freed block is used again only for a request of exactly its size, so that its guards
  * stay where they are until they are checked once, after the call.
  */
+#include "marks.h"
 #include "runtime.h"
 
 #define MAX_BLOCKS 65536u
@@ -181,6 +182,10 @@ void arenas_create(uint64_t vtcm_bytes) {
   arena_create(&workspace, "workspace", CLASS_WORKSPACE, UINT64_MAX);
   arena_create(&vtcm, "VTCM", CLASS_VTCM, vtcm_bytes);
   vtcm.last_in_first_out = 1;
+  /* One piece has room for the VTCM of any target. */
+  uint32_t begin = (uint32_t)(uintptr_t)vtcm.chunks[0].memory;
+  mark(MARK_VTCM_BEGIN, begin);
+  mark(MARK_VTCM_END, begin + (uint32_t)vtcm.chunks[0].bytes);
 }
 
 void arenas_reset(uint32_t seed) {

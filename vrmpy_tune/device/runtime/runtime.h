@@ -112,6 +112,10 @@ void accounting_resume(void);
  * between its layers (device/network/executor.c).  Asking is not charged. */
 void vrmpy_progress(uint64_t *total, uint64_t *critical);
 
+/* --- marks.c: what plugins are told -------------------------------------------------------- */
+
+void mark(uint32_t what, uint32_t argument); /* MARK_... of marks.h */
+
 /* --- tvm_abi.c: what kernels compiled by TVM refer to ------------------------------------- */
 
 /* Point the function variables that TVM emits into every object at this runtime. */

@@ -1,0 +1,50 @@
+"""Traces written by hand, in the format of ``trace_format.h``."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAGIC = 0x3130454341525456
+_BLOCK, _LOAD, _STORE, _MARK, _DEFINE, _END = 1, 2, 3, 4, 5, 6
+TASK_BEGIN, TASK_END, VTCM_BEGIN, VTCM_END, PROGRESS = 2, 3, 4, 5, 6
+
+
+@dataclass
+class TraceWriter:
+    """Collects the words of a trace."""
+
+    words: list[int] = field(default_factory=lambda: [_MAGIC])
+    blocks: int = 0
+
+    def define(self, *packets: str) -> int:
+        """Define a block of packets, each given as QEMU prints it without columns."""
+        number, self.blocks = self.blocks, self.blocks + 1
+        self.words.append(_DEFINE << 60 | len(packets) << 32 | number)
+        for index, packet in enumerate(packets):
+            text = f"0x00000000\t{{\t{packet} }}".encode()
+            self.words.append(len(text) << 32 | 0x1000 + 4 * index)
+            padded = text + bytes(-len(text) % 8)
+            self.words += struct.unpack(f"<{len(padded) // 8}Q", padded)
+        return number
+
+    def run(self, block: int, *accesses: tuple[str, int, int, int]) -> None:
+        """Execute a block with accesses (``"load"`` or ``"store"``, packet, address, bytes)."""
+        self.words.append(_BLOCK << 60 | block)
+        for kind, packet, address, size in accesses:
+            code = _LOAD if kind == "load" else _STORE
+            self.words.append(code << 60 | size << 44 | packet << 32 | address)
+
+    def mark(self, what: int, argument: int = 0) -> None:
+        """Add what the runtime announced."""
+        self.words.append(_MARK << 60 | what << 32 | argument)
+
+    def write(self, path: Path, *, ended: bool = True) -> Path:
+        """Write the trace to a file."""
+        words = [*self.words, _END << 60] if ended else self.words
+        path.write_bytes(struct.pack(f"<{len(words)}Q", *words))
+        return path

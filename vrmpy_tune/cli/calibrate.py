@@ -1,0 +1,114 @@
+"""``vrmpy-tune calibrate``: how far estimated times are from measured ones."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vrmpy_tune.cli.options import Json
+from vrmpy_tune.cli.streams import one_document, say
+from vrmpy_tune.errors import UsageError
+
+
+def calibrate(
+    measurements: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[CSV]",
+            help="Measurements of your own, besides the published ones.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    profile: Annotated[
+        str, typer.Option(metavar="NAME", help="Profile to start from, or a .toml file.")
+    ] = "sd8gen1",
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Fit on PR 12654's vrmpy streams alone, score the others."),
+    ] = False,
+    codegen: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Code generator of the rebuilt kernels; see README."),
+    ] = "tvm",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the fitted profile (.toml)."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a device profile to measured times.
+
+    Rebuilds and traces the kernels that were measured, fits the profile's parameters to their
+    times, and cross-validates: each group of points is predicted from all others.
+    """
+    if check and output:
+        raise UsageError("--check fits on a part of the points only; give --output without it.")
+    from vrmpy_tune.device.qemu import QemuDevice
+    from vrmpy_tune.device.timing import calibration, points, rebuild
+    from vrmpy_tune.device.timing.profile import format_profile, load_profile
+    from vrmpy_tune.toolchain.pool import CodegenPool
+
+    if codegen not in rebuild.GENERATORS:
+        known = ", ".join(rebuild.GENERATORS)
+        raise UsageError(f"There is no code generator '{codegen}'. Name one of {known}.")
+    base = load_profile(profile)
+    given = [
+        point
+        for path in (points.PUBLISHED, *(measurements or ()))
+        for point in points.read_points(path)
+    ]
+    with (
+        one_document(as_json) as emit,
+        tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as scratch,
+        QemuDevice(say) as device,
+        CodegenPool(rebuild.WORKERS) as pool,
+    ):
+        traced = list(rebuild.trace_points(given, device, pool, Path(scratch), codegen))
+        say(f"{len(traced)} of {len(given)} measured kernels rebuilt and traced.")
+        with calibration.Calibration(traced) as calibrated:
+            if check:
+                report = calibration.check(calibrated, base)
+            else:
+                fitted = calibration.fit_all(calibrated, base)
+                report = calibration.describe_fit(calibrated, base, fitted)
+                if output:
+                    output.write_text(format_profile(fitted))
+        rebuilt = {one.point for one in traced}
+        report["not_rebuilt"] = [
+            {"source": one.source, "workload": one.workload} for one in given if one not in rebuilt
+        ]
+        if as_json:
+            emit(report)
+    if not as_json:
+        print(report_text(report))
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """Return a report as plain text."""
+    lines = []
+    for point in (*report["points"], *report.get("beyond", ())):
+        lines.append(
+            f"{point['source']:14} {point['name']:32} {point['microseconds']:10.2f} us  "
+            f"estimate {point['estimate']:10.2f}  x {point['ratio']:.2f}  ({point['bottleneck']})"
+        )
+    for group, row in report["groups"].items():
+        lines.append(
+            f"{group}: {row['points']} points, {row['geomean_error']:.1%}, "
+            f"packets x constant {row['packets_geomean_error']:.1%}"
+        )
+    for key in ("held_out_geomean_error", "packets_geomean_error", "fit_geomean_error"):
+        if key in report:
+            lines.append(f"{key.replace('_', ' ')}: {report[key]:.1%}")
+    for point in report.get("unexplained", ()):
+        lines.append(
+            f"not explained: {point['source']}, {point['name']}, x {point['ratio']:.2f}: "
+            f"{point['reason']}"
+        )
+    for key in ("leave_one_group_out", "ablations"):
+        for name, error in report.get(key, {}).items():
+            lines.append(f"{key.replace('_', ' ')}, {name}: {error:.1%}")
+    return "\n".join(lines)
