@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from vrmpy_tune.workload import ceildiv
+
 if TYPE_CHECKING:
     from tvm.s_tir import Schedule
 
     from search_spaces.geometry import Geometry
 
-MAX_PARTS: Final = 8
-"""Parallel parts of a single row that is copied."""
+CONTEXTS: Final = 4
+"""HVX contexts of most targets."""
+
+MAX_PARTS: Final = 64
+"""Parallel parts of a single row, at most: each costs a call."""
+
+
+def parts_of(extent: int) -> int:
+    """Return into how many equal parts to cut a loop, so that the contexts finish together."""
+    divisors = (one for one in range(1, min(extent, MAX_PARTS) + 1) if extent % one == 0)
+    return min(divisors, key=lambda parts: ceildiv(parts, CONTEXTS) / parts)
 
 
 def parallel_rows(sch: Schedule, block: str) -> Any:
@@ -23,8 +34,8 @@ def parallel_rows(sch: Schedule, block: str) -> Any:
 
 def cut_row(sch: Schedule, geometry: Geometry, row: Any, width: int) -> tuple[int, Any]:
     """Cut a single row into parts that run in parallel; return the pixels of each, and its loop."""
-    parts = max(one for one in range(1, MAX_PARTS + 1) if width % one == 0 and width > one)
-    if geometry.batch * geometry.height > 1 or parts == 1:
+    parts = parts_of(width)
+    if geometry.batch * geometry.height > 1 or parts in (1, width):
         return width, row
     part, pixels = sch.split(row, [parts, None])
     sch.parallel(part)

@@ -12,12 +12,14 @@ Blocks: ``sum_words`` (and ``sum_lanes``) within a pixel, ``sum_pixels`` scaled 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tvm.tirx.script import builder as T
 
 from search_spaces.blocks import allocate, reduce, spatial
+from search_spaces.rows import parts_of
 from vrmpy_tune.intrin.lane_sum import add_pixel, lane_sum, pixel_sum, word_sum
 from vrmpy_tune.intrin.scalar_sum import scalar_sum
 from vrmpy_tune.layout import round_up
@@ -260,9 +262,9 @@ def schedule_sums(sch: Schedule, geometry: Geometry, scope: str) -> None:
     if in_vector == LANES:
         _schedule_single_words(sch, geometry, grid, scope)
     elif in_vector:
-        _schedule_vectors(sch, geometry, scope, in_vector)
+        _schedule_vectors(sch, geometry, grid, scope)
     else:
-        _schedule_scalars(sch, geometry, scope)
+        _schedule_scalars(sch, geometry, grid, scope)
     if geometry.kernel != (1, 1):
         _schedule_windows(sch)
 
@@ -283,12 +285,13 @@ def _schedule_single_words(sch: Schedule, geometry: Geometry, grid: _Grid, scope
         sch.tensorize(lane, summed)
 
 
-def _schedule_vectors(sch: Schedule, geometry: Geometry, scope: str, in_vector: int) -> None:
+def _schedule_vectors(sch: Schedule, geometry: Geometry, grid: _Grid, scope: str) -> None:
+    in_vector = grid.in_vector
     pixels, words = sch.get_sblock("sum_pixels"), sch.get_sblock("sum_words")
     lanes = sch.get_sblock("sum_lanes")
     b, g, y, x = sch.get_loops(pixels)
     tile, lane = sch.split(x, [None, LANES])
-    sch.parallel(sch.fuse(b, g, y))
+    tile = _in_parallel(sch, grid, (b, g, y), (tile, grid.reach // LANES))
     sch.compute_at(lanes, tile, preserve_unit_loops=True)
     sch.compute_at(words, tile, preserve_unit_loops=True)
     sch.vectorize(lane)
@@ -311,16 +314,36 @@ def _schedule_vectors(sch: Schedule, geometry: Geometry, scope: str, in_vector: 
     sch.tensorize(word, word_sum(geometry.lhs, scope, shape, aligned=True))
 
 
-def _schedule_scalars(sch: Schedule, geometry: Geometry, scope: str) -> None:
+def _schedule_scalars(sch: Schedule, geometry: Geometry, grid: _Grid, scope: str) -> None:
     pixels, words = sch.get_sblock("sum_pixels"), sch.get_sblock("sum_words")
     b, g, y, x = sch.get_loops(pixels)
-    sch.parallel(sch.fuse(b, g, y))
+    x = _in_parallel(sch, grid, (b, g, y), (x, grid.width))
     sch.compute_at(words, x, preserve_unit_loops=True)
     half, outer, inner = sch.get_loops(words)[-3:]
     sch.reorder(outer, half, inner)
     sch.decompose_reduction(words, outer)
     if geometry.words * REDUCE % SCALAR_BYTES == 0:
         sch.tensorize(half, scalar_sum(geometry.lhs, scope))
+
+
+def _in_parallel(sch: Schedule, grid: _Grid, rows: tuple[Any, ...], inner: tuple[Any, int]) -> Any:
+    """Run rows in parallel, or parts of a single one; return the loop inside.
+
+    Parameters
+    ----------
+    rows:
+        The loops over rows.
+    inner:
+        The loop inside them, and its extent.
+    """
+    loop, extent = inner
+    parts = parts_of(extent) if math.prod(grid.rows[:3]) == 1 else 1
+    if parts == 1:
+        sch.parallel(sch.fuse(*rows))
+        return loop
+    part, loop = sch.split(loop, [parts, None])
+    sch.parallel(sch.fuse(*rows, part))
+    return loop
 
 
 def _schedule_windows(sch: Schedule) -> None:

@@ -91,6 +91,20 @@ def test_constants_may_be_nodes_and_nodes_may_have_one_name_or_none(tmp_path: Pa
             assert np.array_equal(mine.constants[name], values)
 
 
+def test_a_sum_of_two_is_an_addition(tmp_path: Path) -> None:
+    def build(writer: Writer) -> str:
+        return writer.node("Add", "total", [writer.conv("conv", INPUT, 3), INPUT])
+
+    parameters = {"conv.weight": (3, 3, 3, 3), "conv.bias": (3,)}
+    path = write_model(tmp_path / "m.onnx", SHAPE, build, parameters)
+
+    def respelled(model: onnx.ModelProto) -> None:
+        next(one for one in model.graph.node if one.op_type == "Add").op_type = "Sum"
+
+    (layer,) = compared(changed(path, respelled), SHAPE).layers
+    assert layer.workload.residual == 1
+
+
 def integer_product(
     path: Path, operator: str, weights: np.ndarray, scales: np.ndarray, shape: tuple[int, ...]
 ) -> Path:

@@ -111,6 +111,7 @@ def _pool(kind: str, **attributes: object) -> Build:
             "avg_pool2d",
         ),
         (_pool("GlobalAveragePool"), "global_avg_pool2d"),
+        (_pool("AveragePool", kernel_shape=[8, 7]), "global_avg_pool2d"),
         (_pool("ReduceMean", axes=[2, 3]), "global_avg_pool2d"),
     ],
 )  # fmt: skip
@@ -145,7 +146,7 @@ def test_two_convolutions_are_combined(tmp_path: Path, scheme: Scheme, kind: str
     }  # fmt: skip
     network = compared(write_model(tmp_path / "m.onnx", shape, build, parameters, scheme), shape)
     fused = ["conv2d", "conv2d"]
-    assert operators(network) == (fused if kind == "Add" else [*fused, "multiply"])
+    assert operators(network) == ([*fused, "multiply"] if kind == "Mul" else fused)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=str)
@@ -201,6 +202,21 @@ def test_a_clip_in_front_of_the_quantization_becomes_bounds(
     for scheme in SCHEMES:
         path = write_model(tmp_path / "m.onnx", shape, build, parameters, scheme)
         compared(path, shape)
+
+
+def test_an_average_may_drop_its_axes(tmp_path: Path) -> None:
+    shape = (2, 5, 4, 3)
+
+    def build(writer: Writer) -> str:
+        value = writer.conv("conv", INPUT, 1)
+        value = writer.node("ReduceMean", "mean", [value], axes=[2, 3], keepdims=0)
+        return writer.dense("dense", value)
+
+    parameters = {
+        "conv.weight": (7, 5, 1, 1), "conv.bias": (7,), "dense.weight": (3, 7), "dense.bias": (3,),
+    }  # fmt: skip
+    network = compared(write_model(tmp_path / "m.onnx", shape, build, parameters), shape)
+    assert operators(network) == ["conv2d", "global_avg_pool2d", "dense"]
 
 
 def test_an_operator_without_a_kernel_is_named_with_its_node(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import onnx
 
-from vrmpy_tune.model.edge import quantized
+from vrmpy_tune.model.edge import SIGN_OFFSET, quantized
 from vrmpy_tune.model.reference import interpret, run_layer
-from vrmpy_tune.model.weights import SIGN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -185,7 +184,7 @@ def _largest(lhs: Sequence[np.ndarray], rhs: Sequence[np.ndarray]) -> int:
 def _on_device(values: np.ndarray) -> np.ndarray:
     """Return a tensor of the model as the device holds it: unsigned, channels last."""
     if values.dtype == np.int8:
-        values = (values.astype(np.int16) + SIGN).astype(np.uint8)
+        values = (values.astype(np.int16) + SIGN_OFFSET).astype(np.uint8)
     return values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
 
 

@@ -17,8 +17,9 @@ from tvm import relax
 from tvm_ffi.error import register_error
 
 from vrmpy_tune.errors import ModelError
-from vrmpy_tune.model.interface import INTERFACE_ATTRIBUTE, Interface, Port, port
+from vrmpy_tune.model.interface import UserTensor, interface_text
 from vrmpy_tune.model.kernels import shape_of
+from vrmpy_tune.model.network import INTERFACE
 from vrmpy_tune.model.reading import Graph, Step, plain_name
 from vrmpy_tune.model.rules.concat import concat
 from vrmpy_tune.model.rules.contraction import contraction
@@ -72,7 +73,7 @@ class _Rewrite:
         self._made: dict[Any, Quantized] = {}
         """Integer tensors by the variable of the float graph that has their elements."""
         self._moved: dict[Any, Quantized | None] = {}
-        self._ports: dict[Any, Port] = {}
+        self._inputs: dict[Any, UserTensor] = {}
         """Inputs by parameter of the integer function."""
 
     def module(self) -> tvm.IRModule:
@@ -86,14 +87,14 @@ class _Rewrite:
             builder._end_block()
             raise
         module = builder.get()
-        interface = Interface(
-            tuple(self._ports[one] for one in parameters),
-            tuple(
-                port(name, one.shape, dtype, one.scale, one.zero_point)
+        text = interface_text(
+            (self._inputs[one] for one in parameters),
+            (
+                UserTensor(name, one.shape, dtype, one.scale, one.zero_point)
                 for name, (one, dtype) in zip(self._outputs, results, strict=True)
             ),
         )
-        module["main"] = module["main"].with_attr(INTERFACE_ATTRIBUTE, interface.to_json())
+        module["main"] = module["main"].with_attr(INTERFACE, text)
         return relax.transform.DeadCodeElimination(["main"])(module)
 
     def _write(self, parameters: list[Any]) -> list[tuple[Quantized, str]]:
@@ -121,7 +122,7 @@ class _Rewrite:
             shape = shape_of(old)
             held = (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
             new = relax.Var(name, relax.TensorType(held, "uint8"))
-            self._ports[new] = port(name, shape, dtype, scale, zero_point)
+            self._inputs[new] = UserTensor(name, shape, dtype, scale, zero_point)
             made = Quantized(new, shape, scale, zero_point)
             if user.operator == "quantize":
                 self._scope.entries[old] = made

@@ -1,34 +1,31 @@
-"""What a network takes and gives: the user's tensors, and how they become integers.
+"""What a network takes and gives, as the ONNX model has it, and how it becomes integers.
 
-The tensors of the integer module are 8-bit, images with the channels last.  The user's are those of
-the ONNX model: the first quantization, the last dequantization and the transposition between the
-two happen outside the device.
+The tensors of the integer module are 8-bit, images with the channels last.  The first quantization,
+the last dequantization and the transposition between the two happen outside the device; the text
+written here tells :func:`vrmpy_tune.model.network.network_of` how.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-INTERFACE_ATTRIBUTE: Final = "vrmpy.interface"
-"""Attribute of the function ``main`` that holds the text."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 IMAGE_RANK: Final = 4
 """Dimensions of an image; tensors of other ranks keep their order."""
 
 
 @dataclass(frozen=True)
-class Port:
-    """One input or output.
+class UserTensor:
+    """One input or output of the ONNX model.
 
     Attributes
     ----------
     name, shape, dtype:
-        Those of the ONNX model.
-    layout:
-        ``"nchw"`` for images, which are ``nhwc`` on the device; ``"nc"`` for tensors of all other
-        ranks, which have the same order of elements on both sides.
+        Those of the model.
     scale, zero_point:
         ``value = (element - zero_point) * scale``, of the unsigned elements on the device.
     """
@@ -36,33 +33,19 @@ class Port:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    layout: str
     scale: float
     zero_point: int
 
-
-@dataclass(frozen=True)
-class Interface:
-    """All inputs and outputs, in the order of ``main``'s parameters and results."""
-
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-
-    def to_json(self) -> str:
-        """Return the text that ``main`` carries."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @staticmethod
-    def from_json(text: str) -> Interface:
-        """Read the text back."""
-        document = json.loads(text)
-        return Interface(_ports(document["inputs"]), _ports(document["outputs"]))
+    @property
+    def layout(self) -> str:
+        """``"nchw"`` for images, which are ``nhwc`` on the device; ``"nc"`` for all others."""
+        return "nchw" if len(self.shape) == IMAGE_RANK else "nc"
 
 
-def port(name: str, shape: tuple[int, ...], dtype: str, scale: float, zero_point: int) -> Port:
-    """Return the port of a tensor of the ONNX model, its layout told by its rank."""
-    return Port(name, shape, dtype, "nchw" if len(shape) == IMAGE_RANK else "nc", scale, zero_point)
-
-
-def _ports(entries: list[dict[str, Any]]) -> tuple[Port, ...]:
-    return tuple(Port(**{**entry, "shape": tuple(entry["shape"])}) for entry in entries)
+def interface_text(inputs: Iterable[UserTensor], outputs: Iterable[UserTensor]) -> str:
+    """Return the text that ``main`` carries, in the order of its parameters and results."""
+    document = {
+        name: [{**asdict(one), "layout": one.layout} for one in tensors]
+        for name, tensors in (("inputs", inputs), ("outputs", outputs))
+    }
+    return json.dumps(document, sort_keys=True)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tvm import ir, relax
 
 from vrmpy_tune.compiler.naive import naive_module
+from vrmpy_tune.model.network import WORKLOAD
 from vrmpy_tune.workload import Workload, parse_workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import tvm
-
-WORKLOAD_ATTRIBUTE: Final = "vrmpy.workload"
-"""Attribute of a function that holds its workload's text."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def kernel_of(binding: Any, module: tvm.IRModule) -> Kernel | None:
     call = binding.value
     if not isinstance(call, relax.Call) or call.op != ir.Op.get("relax.call_tir"):
         return None
-    text = module[call.args[0]].attrs[WORKLOAD_ATTRIBUTE]
+    text = module[call.args[0]].attrs[WORKLOAD]
     return Kernel(binding.var.name, parse_workload(str(text)), tuple(call.args[1]))
 
 
@@ -119,4 +117,4 @@ def _viewed(builder: relax.BlockBuilder, operand: Any, shape: tuple[int, ...]) -
 @cache
 def _function(workload: Workload) -> Any:
     function = naive_module(workload)["main"]
-    return function.without_attr("global_symbol").with_attr(WORKLOAD_ATTRIBUTE, str(workload))
+    return function.without_attr("global_symbol").with_attr(WORKLOAD, str(workload))

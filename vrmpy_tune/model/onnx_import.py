@@ -26,7 +26,7 @@ def import_onnx(path: Path, *, fuse: bool = True) -> tvm.IRModule:
     """Return the integer module of a quantized ONNX file.
 
     Its function ``main`` calls workloads on 8-bit tensors, and carries the network's
-    :class:`~vrmpy_tune.model.interface.Interface`.
+    inputs and outputs as :mod:`vrmpy_tune.model.interface` writes them.
 
     Parameters
     ----------

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.edge import SIGN_OFFSET
 
 if TYPE_CHECKING:
     from vrmpy_tune.model.reading import Graph, Step
-
-SIGN: int = 128
-"""What lies between signed and unsigned elements of the same value."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Quantization:
             raise ModelError(
                 f"{step.describe()} makes activations of type {self.dtype}; use uint8 or int8."
             )
-        shift = SIGN if self.dtype == "int8" else 0
+        shift = SIGN_OFFSET if self.dtype == "int8" else 0
         return float(self.scale.reshape(())), int(self.zero_point.reshape(())) + shift
 
 
@@ -126,7 +124,7 @@ def weights(graph: Graph, value: Any, user: Step) -> Weights:
             f"The weights of {user.describe()} have zero points that differ by channel; "
             "quantize them symmetrically."
         )
-    shift = SIGN if parameters.dtype == "uint8" else 0
+    shift = SIGN_OFFSET if parameters.dtype == "uint8" else 0
     signed = (elements.astype(np.int16) - shift).astype(np.int8)
     scale, axis = parameters.scale.reshape(-1), parameters.axis
     if signed.ndim == 2:

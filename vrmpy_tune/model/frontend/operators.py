@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 PLAIN: Final = (
     "Add", "AveragePool", "Clip", "Concat", "Constant", "Conv", "DequantizeLinear", "Flatten",
     "Gemm", "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "Mul", "QuantizeLinear",
-    "ReduceMean", "Relu", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
+    "ReduceMean", "Relu", "Reshape", "Squeeze", "Sum", "Transpose", "Unsqueeze",
 )  # fmt: skip
 """Operators that the importer and the rules take."""
 

@@ -28,6 +28,7 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     made = onnx.ModelProto()
     made.CopyFrom(model)
     _constants(made.graph)
+    _sums(made.graph)
     _names(made.graph)
     if any(_attribute(node, "auto_pad", b"NOTSET") != b"NOTSET" for node in made.graph.node):
         _padding(made)
@@ -52,6 +53,13 @@ def _constants(graph: Any) -> None:
             kept.append(node)
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _sums(graph: Any) -> None:
+    """Turn sums of two tensors into additions."""
+    for node in graph.node:
+        if node.op_type == "Sum" and len(node.input) == 2:
+            node.op_type = "Add"
 
 
 def _names(graph: Any) -> None:

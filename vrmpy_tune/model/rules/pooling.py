@@ -19,15 +19,18 @@ SPATIAL = (2, 3)
 
 
 def average_pool(scope: Scope, step: Step, target: Target) -> Any:
-    """Write the average of each window."""
+    """Write the average of each window; of all pixels where there is one window of all."""
     source = scope.activations(step, 0)
     included = int(bool(step.attributes.count_include_pad))
-    workload = AvgPool2d(**_window(step, source), include_pad=included)
-    most = workload.kh * workload.kw
+    window = AvgPool2d(**_window(step, source), include_pad=included)
+    if (window.kh, window.kw) == (window.h, window.w) and not any(window.pad):
+        return _global_average(scope, step, source, target)
+    most = window.kh * window.kw
     # Numbers of values that no window has share the multiplier of the smallest that one has.
-    fewest = int(workload.values.min())
+    fewest = int(window.values.min())
     numbers = np.asarray([most]) if included else np.maximum(np.arange(1, most + 1), fewest)
-    return scope.emit(step.name, workload, [source.value, *_average(step, source, target, numbers)])
+    parameters = _average(step, source, target, numbers)
+    return scope.emit(step.name, window, [source.value, *parameters])
 
 
 def mean(scope: Scope, step: Step, target: Target) -> Any:
@@ -45,10 +48,16 @@ def mean(scope: Scope, step: Step, target: Target) -> Any:
             f"{step.describe()} averages over axes {axes} of a tensor of shape {source.shape}; "
             "only height and width of an image are supported."
         )
+    value = _global_average(scope, step, source, target)
+    batch, channels, *_ = source.shape
+    return value if step.attributes.keepdims else scope.view(value, (batch, channels))
+
+
+def _global_average(scope: Scope, step: Step, source: Quantized, target: Target) -> Any:
     batch, channels, height, width = source.shape
     workload = GlobalAvgPool2d(n=batch, h=height, w=width, c=channels)
-    numbers = np.asarray([height * width])
-    return scope.emit(step.name, workload, [source.value, *_average(step, source, target, numbers)])
+    parameters = _average(step, source, target, np.asarray([height * width]))
+    return scope.emit(step.name, workload, [source.value, *parameters])
 
 
 def max_pool(scope: Scope, step: Step, source: Quantized) -> Any:
