@@ -87,7 +87,13 @@ RAN: dict[str, Any] = {
     "packets_critical": 100_000,
     "estimated_us": None,
     "layers": [
-        {"name": "kernel", "packets_total": 400_000, "macs": 75_497_472, "share": 1.0},
+        {
+            "name": "kernel",
+            "packets_total": 400_000,
+            "macs": 75_497_472,
+            "share": 1.0,
+            "estimated_us": None,
+        },
     ],
 }
 

@@ -105,6 +105,7 @@ def test_run_prints_a_line_for_each_layer_when_profiling(
     command: Command, replace: Replace
 ) -> None:
     replace("vrmpy_tune.compiler", run_artifact=lambda *_, **__: Report(RAN))
+    replace("vrmpy_tune.model.artifact", is_network=lambda _: False)
     assert command("run", "out", "--json").document == RAN
     assert len(command("run", "out").stdout.splitlines()) == 1
     layer, total = command("run", "out", "--profile").stdout.splitlines()
