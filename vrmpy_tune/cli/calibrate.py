@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vrmpy_tune.cli.options import Json
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.errors import UsageError
+from vrmpy_tune.target import parse_target
+from vrmpy_tune.workload import parse_workload
+
+if TYPE_CHECKING:
+    from vrmpy_tune.device.timing.points import Point
+    from vrmpy_tune.device.timing.rebuild import OwnCall
 
 
 def calibrate(
@@ -67,7 +73,11 @@ def calibrate(
         QemuDevice(say) as device,
         CodegenPool(rebuild.WORKERS) as pool,
     ):
-        traced = list(rebuild.trace_points(given, device, pool, Path(scratch), codegen))
+        traced = list(
+            rebuild.trace_points(
+                given, device, pool, Path(scratch), generator=codegen, own=call_of_artifact
+            )
+        )
         say(f"{len(traced)} of {len(given)} measured kernels rebuilt and traced.")
         with calibration.Calibration(traced) as calibrated:
             if check:
@@ -85,6 +95,31 @@ def calibrate(
             emit(report)
     if not as_json:
         print(report_text(report))
+
+
+def call_of_artifact(point: Point) -> OwnCall | None:
+    """Return the call of the artifact that a measurement names as its workload, if it does.
+
+    Raises
+    ------
+    UsageError
+        If the artifact does not hold exactly one kernel.
+    ArtifactError
+        If it is damaged.
+    """
+    directory = Path(point.workload)
+    if not (directory / "manifest.json").is_file():
+        return None
+    from vrmpy_tune.compiler.artifact import read_artifact
+    from vrmpy_tune.compiler.run import stored_call
+    from vrmpy_tune.device.timing.rebuild import OwnCall
+    from vrmpy_tune.model.artifact import is_network
+
+    if is_network(directory) or len(kernels := read_artifact(directory)) != 1:
+        raise UsageError(f"A measurement names the artifact {directory}, which is not one kernel.")
+    (kernel,) = kernels
+    job, operands, _ = stored_call(kernel, parse_workload(kernel.workload))
+    return OwnCall(job, operands, parse_target(kernel.target))
 
 
 def report_text(report: dict[str, Any]) -> str:

@@ -132,13 +132,28 @@ def run_artifact(
     return RunReport(tuple(layers))
 
 
-def _run(
+def stored_call(
     kernel: StoredKernel,
     workload: Workload,
-    operands: tuple[np.ndarray, ...] | None,
-    device: Device,
-    metric: str,
-) -> tuple[Counts, np.ndarray]:
+    operands: tuple[np.ndarray, ...] | None = None,
+    metric: str = QEMU_PACKETS,
+) -> tuple[Job, tuple[np.ndarray, ...], np.ndarray]:
+    """Return a stored kernel's job, its arguments, and what it must return.
+
+    Parameters
+    ----------
+    kernel, workload:
+        The kernel, and what it computes.
+    operands:
+        Plain operands; the verifier's by default.
+    metric:
+        What is wanted besides packets: an estimated time, or nothing.
+
+    Raises
+    ------
+    ArtifactError
+        If this version does not know the kernel's form.
+    """
     space = find_space(kernel.space)
     if space is None:
         raise ArtifactError(
@@ -155,8 +170,18 @@ def _run(
     expected = workload.reference(*operands)
     time_metric = metric if is_time(metric) else None
     job = Job(kernel.object_file, "main", kernel.inputs, (kernel.output,), time_metric)
-    arguments = (space.arguments(workload, operands),)
-    result = device.run(job, arguments, parse_target(kernel.target), Limits())
+    return job, space.arguments(workload, operands), expected
+
+
+def _run(
+    kernel: StoredKernel,
+    workload: Workload,
+    operands: tuple[np.ndarray, ...] | None,
+    device: Device,
+    metric: str,
+) -> tuple[Counts, np.ndarray]:
+    job, arguments, expected = stored_call(kernel, workload, operands, metric)
+    result = device.run(job, (arguments,), parse_target(kernel.target), Limits())
     if result.outcome is Outcome.DEVICE_LOST:
         raise DeviceError(result.message)
     if result.outcome is not Outcome.OK:

@@ -154,7 +154,10 @@ def _simulator(simulator: Simulator) -> Iterator[Check]:
 def _plugins(simulator: Simulator) -> Check:
     name = "QEMU plugins"
     remedy = "Use Debian 12's qemu-user (7.2), which is built with plugins."
-    lost = "scalar alignment is not checked, and hopeless candidates run to their end"
+    lost = (
+        "scalar alignment is not checked, hopeless candidates run to their end, and no times are "
+        "estimated, only packets counted"
+    )
     if not simulator.has_plugins:
         return Check(name, Status.WARNING, f"not supported by this QEMU: {lost}", remedy)
     try:

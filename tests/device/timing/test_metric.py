@@ -8,7 +8,10 @@ import pytest
 
 from tests.device.simulated import V68, build, job, qemu, ramp
 from vrmpy_tune.device.protocol import Limits
+from vrmpy_tune.device.qemu import QemuDevice
+from vrmpy_tune.device.simulator import find_simulator
 from vrmpy_tune.device.timing.profile import load_profile, profile_names
+from vrmpy_tune.errors import DeviceError
 from vrmpy_tune.measurement import (
     HVX_TIME_8GEN1,
     HVX_TIME_888,
@@ -42,6 +45,17 @@ def test_a_run_that_is_asked_for_a_time_gives_it_beside_the_counts() -> None:
         time.nanoseconds, abs=len(time.parts)
     )
     assert time.nanoseconds > load_profile("sd8gen1").parameters["fork_join_ns"]
+
+
+@pytest.mark.device
+def test_a_qemu_without_plugins_offers_packets_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = replace(find_simulator(), has_plugins=False)
+    monkeypatch.setattr("vrmpy_tune.device.qemu.find_simulator", lambda: plain)
+    with QemuDevice() as device:
+        assert device.info().metrics == PACKET_METRICS
+        timed = replace(job(build("parallel", "TASKS=8")), time_metric=HVX_TIME_8GEN1)
+        with pytest.raises(DeviceError, match="takes no plugin, so that times cannot be"):
+            device.run(timed, ((ramp(),),), V68, Limits())
 
 
 @pytest.mark.device

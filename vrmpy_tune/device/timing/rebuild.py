@@ -19,12 +19,13 @@ from vrmpy_tune.toolchain import codegen, zig
 from vrmpy_tune.toolchain.link import link_relocatable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import tvm
 
     from vrmpy_tune.device.qemu import QemuDevice
     from vrmpy_tune.device.timing.points import Point
+    from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.toolchain.pool import CodegenPool
 
 _TARGET: Final = TARGETS["hexagon-v68"]
@@ -62,6 +63,21 @@ class TracedPoint:
     packets: int
 
 
+@dataclass(frozen=True)
+class OwnCall:
+    """A call that the user measured.
+
+    Attributes
+    ----------
+    job, operands, target:
+        What was called, with what, and what it was compiled for.
+    """
+
+    job: Job
+    operands: tuple[np.ndarray, ...]
+    target: HexagonTarget
+
+
 def published_kernel(point: Point) -> PublishedKernel | None:
     """Return the program that a published measurement ran, or ``None`` if it is not known."""
     if found := _STREAM.fullmatch(point.workload):
@@ -78,7 +94,9 @@ def trace_points(
     device: QemuDevice,
     pool: CodegenPool,
     directory: Path,
+    *,
     generator: str = AS_PUBLISHED,
+    own: Callable[[Point], OwnCall | None] = lambda _: None,
 ) -> Iterator[TracedPoint]:
     """Build, run and trace the kernels of those measurements whose programs are known.
 
@@ -92,6 +110,8 @@ def trace_points(
         Gets the traces.
     generator:
         Name of the code generator.
+    own:
+        Returns the call behind a measurement of the user's own.
 
     Raises
     ------
@@ -103,12 +123,15 @@ def trace_points(
 
     def trace_one(numbered: tuple[int, Point]) -> TracedPoint | None:
         number, point = numbered
+        trace = directory / f"{number}.trace"
+        if call := own(point):
+            counts = device.trace(call.job, call.operands, call.target, trace)
+            return TracedPoint(point, trace, counts.packets_critical)
         kernel = published_kernel(point)
         if kernel is None:
             return None
         with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as scratch:
             job = _build(kernel, pool, GENERATORS[generator], Path(scratch))
-            trace = directory / f"{number}.trace"
             counts = device.trace(job, _operands(kernel), _TARGET, trace)
         return TracedPoint(point, trace, counts.packets_critical)
 

@@ -28,7 +28,6 @@ _STATUS_TRACE_FULL: Final = 93
 """Exit status of the plugin (``trace/trace.c``)."""
 
 
-@cache
 def find_trace_plugin(
     simulator: Simulator, progress: Callable[[str], None] = lambda _: None
 ) -> Path | None:
@@ -41,8 +40,14 @@ def find_trace_plugin(
     """
     if not simulator.has_plugins:
         return None
+    trace_plugin(_PLUGIN_APIS[0], runtime_cache(), progress)
+    return _plugin_that_loads(simulator)
+
+
+@cache
+def _plugin_that_loads(simulator: Simulator) -> Path | None:
     for api in _PLUGIN_APIS:
-        plugin = trace_plugin(api, runtime_cache(), progress)
+        plugin = trace_plugin(api, runtime_cache())
         if plugin_loads(simulator, f"{plugin},out=/dev/null"):
             return plugin
     return None
