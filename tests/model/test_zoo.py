@@ -49,9 +49,10 @@ def test_the_small_network_is_near_onnxruntime_layer_by_layer_and_whole() -> Non
     outputs = []
     for name in ("chelsea", "grass", "page"):
         feed = {"image": picture(name, 32)[None]}
-        differences = layer_differences(plain, reference, feed)
-        assert len(differences) == len(plain.layers)
-        assert max(one.largest for one in differences) <= 1
+        for layers in (plain, network):
+            differences = layer_differences(layers, reference, feed)
+            assert len(differences) == len(layers.layers)
+            assert max(one.largest for one in differences) <= 1
         assert output_difference(network, reference, feed).unoptimized <= 4
         outputs.append(reference.outputs(feed, precise=False)[0])
     scale = network.outputs[0].scale
