@@ -80,6 +80,10 @@ class Space(ABC):
     def estimate(self, workload: Workload, trace: Trace) -> float:
         """Return the packets that the choices of a trace should take, about."""
 
+    def is_good(self, trace: Trace) -> bool:
+        """Whether a trace is one of the better ones among those whose estimates are equal."""
+        return True
+
     @abstractmethod
     def features(self, workload: Workload, trace: Trace) -> list[float]:
         """Return the choices of a trace as numbers for the cost model.

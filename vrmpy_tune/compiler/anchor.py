@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from search_spaces import find_space
-from search_spaces.decisions import Decisions
 from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.workload import Contraction, parse_workload
 
@@ -36,10 +35,6 @@ DRAWS: Final = 2048
 ESTIMATE_ERROR: Final = 0.02
 """What the packet arithmetic is off by between good tiles, about; measured on the peers'
 workloads."""
-
-WHOLE_WORDS: Final = 4
-"""Words in a loop body that all tiles do well with.  With other numbers, that were good with the
-record's tile, another tile took up to 12% more packets on the peers' workloads."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +163,7 @@ def _nearest(
     scale = np.maximum(rows.std(axis=0), 1e-6)
     apart = (np.abs(rows - np.log1p(np.array(wanted[:-1]))) / scale).sum(axis=1).round(9)
     poor = estimates > (1.0 + ESTIMATE_ERROR) * estimates.min()
-    if isinstance(workload, Contraction) and workload.operator != "depthwise_conv2d":
-        poor |= [Decisions.of(draw.plain).depth[-1] % WHOLE_WORDS != 0 for draw in draws]
+    poor |= np.array([not space.is_good(draw.plain) for draw in draws])
     differs = np.array([draw.chosen != chosen for draw in draws])
     order = np.lexsort((estimates, differs, apart, poor & (apart > 0)))
     best = int(order[0])

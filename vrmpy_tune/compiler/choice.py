@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from search_spaces import find_space, spaces_for
 from vrmpy_tune.compiler.anchor import from_variant
 from vrmpy_tune.errors import StaleRecordError
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.records.store import RecordReader
     from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.tune.draws import Draw
     from vrmpy_tune.workload import Workload
 
-FIXED_SAMPLES: Final = 16
-"""Samples drawn from each design space for the fixed rule."""
+FIXED_DRAWS: Final = 64
+"""Choices drawn from each design space for the fixed rule."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def applicable(
 
 
 def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Schedule]:
-    """Return the schedule that the packet arithmetic prefers among a few fixed samples.
+    """Return the schedule that the packet arithmetic prefers among a few fixed draws.
 
     This is what an unknown workload is compiled with, and the ``vrmpy_tune:fixed`` row of a
     benchmark; nothing is measured.  A workload that no space covers stays as it is.
@@ -167,16 +170,20 @@ def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Sc
     from tvm.s_tir import Schedule
 
     from vrmpy_tune.compiler.naive import Unscheduled
+    from vrmpy_tune.tune.draws import Design
 
-    best: tuple[float, Space, Schedule] | None = None
+    random = np.random.default_rng(0)
+    best: tuple[float, bool, Space, Draw] | None = None
     for space in spaces_for(workload, target):
-        generate = space.generator(workload, target)
-        for sample in range(FIXED_SAMPLES):
-            for schedule in generate(Schedule(space.module(workload), seed=sample + 1)):
-                cost = space.estimate(workload, schedule.trace)
-                if best is None or cost < best[0]:
-                    best = (cost, space, schedule)
+        designs = space.generator(workload, target)(Schedule(space.module(workload), seed=1))
+        for design in designs:
+            for draw in Design.of(design.trace).draw(FIXED_DRAWS, random):
+                cost = space.estimate(workload, draw.plain)
+                one = (cost, not space.is_good(draw.plain), space, draw)
+                if best is None or one[:2] < best[:2]:
+                    best = one
     if best is None:
         plain = Unscheduled(workload.operator, 1, "nothing may be chosen")
         return plain, Schedule(plain.module(workload))
-    return best[1], best[2]
+    *_, space, draw = best
+    return space, draw.schedule(space.module(workload))
