@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.model.quantized_models import INPUT, write_model
-from vrmpy_tune.errors import ModelError
+from vrmpy_tune.errors import ModelError, VrmpyTuneError
 from vrmpy_tune.model.frontend.operators import PLAIN, QUANTIZED, REMEDIES
 from vrmpy_tune.model.onnx_import import import_onnx
 from vrmpy_tune.model.zoo.writer import Writer
@@ -71,6 +71,39 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(file: Path) -> None:
     for size in range(1, len(whole), max(1, len(whole) // 60)):
         file.write_bytes(whole[:size])
         refused(file, r"cut short|not a valid ONNX model|float model|operator set|static")
+
+
+def test_bytes_that_are_no_text_in_a_name(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[content.index(b"conv.weight_quantized") + 2] = 0xC1
+    file.write_bytes(bytes(content))
+    refused(file, "not a valid ONNX model|cannot be read")
+
+
+def test_whatever_is_damaged_the_refusal_is_a_sentence(file: Path) -> None:
+    generator = np.random.default_rng(0)
+    whole = np.frombuffer(file.read_bytes(), np.uint8)
+    refusals = 0
+    for _ in range(80):
+        damaged = whole.copy()
+        places = generator.integers(0, whole.size, 4)
+        damaged[places] = generator.integers(0, 256, places.size)
+        file.write_bytes(damaged.tobytes())
+        try:
+            import_onnx(file)
+        except VrmpyTuneError as error:
+            refusals += 1
+            assert str(error).endswith(".")
+    assert refusals > 20
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+def test_a_scale_that_is_not_positive(file: Path, value: float) -> None:
+    model = onnx.load(file)
+    scale = next(one for one in model.graph.initializer if one.name.endswith("output_scale"))
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.asarray(value, np.float32), scale.name))
+    onnx.save(model, file)
+    refused(file, "has a scale that is not a positive number")
 
 
 def test_a_float_model(tmp_path: Path) -> None:

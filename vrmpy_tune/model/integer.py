@@ -82,7 +82,7 @@ class _Rewrite:
         builder = self._scope.builder
         try:
             results = self._write(parameters)
-        except ModelError:
+        except Exception:
             # A block left open has TVM print a warning beside the error.
             builder._end_block()
             raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import tvm
 
+from vrmpy_tune.errors import ModelError, VrmpyTuneError
 from vrmpy_tune.model.frontend.importer import to_relax
 from vrmpy_tune.model.frontend.integer_products import normalize_products
 from vrmpy_tune.model.frontend.loading import load_model, opset_of
@@ -41,7 +42,17 @@ def import_onnx(path: Path, *, fuse: bool = True) -> tvm.IRModule:
     ModelError
         If the file cannot be read, is not quantized, or holds what is not supported.
     """
-    return integer_module(normalized_model(path), fuse=fuse)
+    try:
+        return integer_module(normalized_model(path), fuse=fuse)
+    except VrmpyTuneError:
+        raise
+    except Exception as error:
+        # What else a damaged model has onnx, numpy or TVM raise, from very different places.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"{path} cannot be imported: {reason[-1].rstrip('.')}. "
+            "The model may be damaged; check it with onnx.checker, or export it again."
+        ) from error
 
 
 def normalized_model(path: Path) -> onnx.ModelProto:

@@ -79,13 +79,18 @@ def quantization(graph: Graph, step: Step) -> Quantization:
     Raises
     ------
     ModelError
-        If they are not constants.
+        If they are not constants, or scales are not positive.
     """
     scale, zero_point = (graph.constant(one) for one in step.arguments[1:3])
     if scale is None or zero_point is None:
         raise ModelError(
             f"{step.describe()} computes its scale or zero point at run time; "
             "quantize the model statically."
+        )
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise ModelError(
+            f"{step.describe()} has a scale that is not a positive number; "
+            "the file is damaged, or its quantizer saw no values: quantize the model again."
         )
     dtype = step.attributes.out_dtype if step.operator == "quantize" else zero_point.dtype
     return Quantization(

@@ -1,8 +1,8 @@
 """MobileNetV2 at 224 x 224: Sandler et al., "Inverted Residuals and Linear Bottlenecks", table 2.
 
-ReLU6 is a clip at both ends.  A residual is added behind the projection, which has no activation;
-the variant ``adds`` has the same additions as operators of their own, for compilers that do not
-fuse them.
+ReLU6 is a ReLU here: its upper end is the largest value of its quantized output.  A residual is
+added behind the projection, which has no activation; the variant ``adds`` has the same additions as
+operators of their own, for compilers that do not fuse them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def suite() -> Suite:
 
 
 def _layers() -> Iterator[tuple[str, str, str]]:
-    yield "stem", _FUSED, convolution(224, (3, 32), 3, 2, act="clip")
+    yield "stem", _FUSED, convolution(224, (3, 32), 3, 2, act="relu")
     size, channels = 112, 32
     for row, (expansion, outputs, repetitions, first_stride) in enumerate(BOTTLENECKS, start=1):
         for block in range(repetitions):
@@ -53,9 +53,9 @@ def _layers() -> Iterator[tuple[str, str, str]]:
             inner = expansion * channels
             name = f"bottleneck {row}"
             if expansion > 1:
-                expand = convolution(size, (channels, inner), act="clip")
+                expand = convolution(size, (channels, inner), act="relu")
                 yield f"{name} expand", _FUSED, expand
-            yield f"{name} depthwise", _FUSED, depthwise(size, inner, 3, stride, act="clip")
+            yield f"{name} depthwise", _FUSED, depthwise(size, inner, 3, stride, act="relu")
             size //= stride
             adds = stride == 1 and channels == outputs
             project = convolution(size, (inner, outputs), residual=adds)
@@ -63,6 +63,6 @@ def _layers() -> Iterator[tuple[str, str, str]]:
             if adds:
                 yield f"{name} add", _ADDS, residual_add(size, outputs)
             channels = outputs
-    yield "last", _FUSED, convolution(size, (channels, LAST_CHANNELS), act="clip")
+    yield "last", _FUSED, convolution(size, (channels, LAST_CHANNELS), act="relu")
     yield "average pool", _FUSED, global_average(size, LAST_CHANNELS)
     yield "classifier", _FUSED, classifier(LAST_CHANNELS, 1000)

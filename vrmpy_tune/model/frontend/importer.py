@@ -52,6 +52,9 @@ def to_relax(model: onnx.ModelProto, opset: int) -> tvm.IRModule:
             warnings.simplefilter("ignore")
             return importer.from_onnx(model.graph, opset)
     except Exception as error:
+        with contextlib.suppress(Exception):
+            # A block left open has TVM print a warning beside the error.
+            importer.bb._end_block()
         reason = str(error).strip().splitlines()
         raise ModelError(
             f"TVM cannot import the model: {reason[-1] if reason else type(error).__name__} "

@@ -116,7 +116,7 @@ def _check_shapes(model: onnx.ModelProto, path: Path) -> None:
 def _check_whole(model: onnx.ModelProto, path: Path) -> None:
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{path} is not a valid ONNX model: {_sentence(error)} Export or copy it again."
         ) from error
