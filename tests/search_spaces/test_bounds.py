@@ -130,5 +130,5 @@ def test_spaces_are_found_by_the_names_that_records_carry() -> None:
 
 @pytest.mark.parametrize("name", ["dense.scalar/1", "dense.scalar", "", "nonsense/1"])
 def test_a_space_that_is_gone_makes_a_record_stale(name: str) -> None:
-    with pytest.raises(StaleRecordError, match=r"does not exist in this version; it has .*/2"):
+    with pytest.raises(StaleRecordError, match=r"does not exist in this version; it has .*/3"):
         base_module("dense:m=1,n=1,k=1", name)
