@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from search_spaces.program import Form
+from search_spaces.rows import CONTEXTS
 from search_spaces.tiling import SKETCH_ANNOTATION, Sketch
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
 from vrmpy_tune.workload import ceildiv
@@ -38,10 +39,9 @@ SHARED: Final = 0.25
 neighbouring tile; read off generated code."""
 
 
-CONTEXTS: Final = 4
 IDLE_COST: Final = 0.02
-"""HVX contexts of most targets, and what it costs to leave one idle: next to nothing in packets of
-one context, but of choices that are equal otherwise, the one that keeps all busy is worth more."""
+"""What it costs to leave a context idle: next to nothing in packets of one context, but of choices
+that are equal otherwise, the one that keeps all busy is worth more."""
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import tvm
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from vrmpy_tune.intrin import hvx
+from vrmpy_tune.intrin.copying import aligned_vector, copy_bytes, each, whole_buffer
 from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import VECTOR_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-UNROLLED: Final = 8
-"""Blocks in the body of the loop over those of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +107,11 @@ def _describe(blocks: Blocks, source: Any, target: Any) -> None:
 
 
 def _implement(blocks: Blocks, source: Any, target: Any) -> None:
-    # From the start of the whole buffer, where it is known what is aligned.
-    shape = (blocks.extent,)
-    whole = T.decl_buffer(shape, blocks.dtype, data=source.data, align=VECTOR_BYTES)
+    whole = whole_buffer(source, blocks.extent)
 
     def vector(pixel: Any, block: Any) -> Any:
         begin = source.elem_offset + block * blocks.apart + pixel * blocks.piece
-        aligned = T.floordiv(begin, VECTOR_BYTES) * VECTOR_BYTES
-        loaded = T.reinterpret(hvx.VECTOR, whole[T.ramp(aligned, 1, VECTOR_BYTES)])
+        loaded = aligned_vector(whole, T.floordiv(begin, VECTOR_BYTES), VECTOR_BYTES)
         turned = hvx.call("vror", loaded, T.cast(begin, "int32"))
         return T.reinterpret(f"{blocks.dtype}x{VECTOR_BYTES}", turned)
 
@@ -143,7 +138,7 @@ def _implement(blocks: Blocks, source: Any, target: Any) -> None:
 
         _join(blocks, (blocks.direct, blocks.count), vector, store_aside)
         pointers = T.address_of(target[blocks.direct, 0]), T.address_of(aside[0])
-        T.evaluate(T.call_extern("handle", "memcpy", *pointers, hvx.word(size)))
+        copy_bytes(*pointers, size)
 
 
 def _join(
@@ -153,15 +148,9 @@ def _join(
     store: Callable[[Any, Any, Any], None],
 ) -> None:
     """Store all blocks of some pixels, in order."""
-    loops, rest = divmod(blocks.blocks, UNROLLED)
     with T.serial(*pixels) as pixel:
 
         def copy(block: Any) -> None:
             store(pixel, block * blocks.piece, vector(pixel, block))
 
-        if loops:
-            with T.serial(0, loops) as loop:
-                for block in range(UNROLLED):
-                    copy(loop * UNROLLED + block)
-        for block in range(rest):
-            copy(loops * UNROLLED + block)
+        each(blocks.blocks, copy)

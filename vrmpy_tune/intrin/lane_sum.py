@@ -20,6 +20,7 @@ import tvm
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from vrmpy_tune.intrin import hvx
 from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
 
@@ -27,9 +28,9 @@ ONES: Final = 0x01010101
 
 _VRMPY: Final = {
     # vector of u8 times scalar ones
-    "uint8": "llvm.hexagon.V6.vrmpyub.acc.128B",
+    "uint8": "vrmpyub.acc",
     # vector of u8 ones times vector of i8
-    "int8": "llvm.hexagon.V6.vrmpybusv.acc.128B",
+    "int8": "vrmpybusv.acc",
 }
 
 
@@ -75,7 +76,7 @@ def word_sum(dtype: str, scope: str, row: tuple[int, ...], *, aligned: bool) -> 
         vector = T.reinterpret("int32x32", loaded)
         every = T.ramp(0, 1, LANES)
         operands = words[every], *_times_ones(dtype, vector)
-        T.buffer_store(words, _call(_VRMPY[dtype], "int32x32", *operands), [every])
+        T.buffer_store(words, hvx.call(_VRMPY[dtype], *operands), [every])
 
     name = f"word_sum/{dtype}/{scope}/{'x'.join(str(extent) for extent in row)}"
     name += "" if aligned else "/unaligned"
@@ -152,14 +153,11 @@ def pixel_sum(dtype: str, scope: str, depth: int) -> str:
             loaded = values.vload([first], dtype=f"{dtype}x{VECTOR_BYTES}")
             loaded = T.reinterpret("int32x32", loaded)
             if first < vector * VECTOR_BYTES:
-                fill = (tvm.tirx.const(byte, "int32") for byte in (0, -1))
-                nothing, everything = (T.broadcast(byte, LANES) for byte in fill)
-                again = tvm.tirx.const(vector * VECTOR_BYTES - first, "int32")
-                counted = _call(
-                    "llvm.hexagon.V6.vlalignb.128B", "int32x32", everything, nothing, again
-                )
-                loaded = _call("llvm.hexagon.V6.vand.128B", "int32x32", loaded, counted)
-            total = _call(_VRMPY[dtype], "int32x32", total, *_times_ones(dtype, loaded))
+                again = hvx.word(vector * VECTOR_BYTES - first)
+                nothing, everything = hvx.splat(hvx.word(0)), hvx.splat(hvx.word(-1))
+                counted = hvx.call("vlalignb", everything, nothing, again)
+                loaded = hvx.call("vand", loaded, counted)
+            total = hvx.call(_VRMPY[dtype], total, *_times_ones(dtype, loaded))
         T.buffer_store(words, total, [every])
 
     name = f"pixel_sum/{dtype}/{scope}/{depth}"
@@ -215,10 +213,7 @@ def lane_sum(pixels: int) -> str:
         # Lanes now hold pixel i % pixels of vector i // pixels in order (i % pixels, i // pixels);
         # each perfect shuffle of the words moves one bit of that index to the other end.
         for _ in range(pixels.bit_length() - 1):
-            upper = _call(
-                "llvm.hexagon.V6.vror.128B", "int32x32", words[0, every],
-                tvm.tirx.const(VECTOR_BYTES // 2, "int32"),
-            )  # fmt: skip
+            upper = hvx.call("vror", words[0, every], hvx.word(VECTOR_BYTES // 2))
             low, _high = _shuffle(upper, words[0, every], -REDUCE)
             T.buffer_store(words, low, [0, every])
         T.buffer_store(sums, sums[every] + words[0, every], [every])
@@ -230,14 +225,8 @@ def lane_sum(pixels: int) -> str:
 
 def _shuffle(upper: Any, lower: Any, control: int) -> tuple[Any, Any]:
     """Return the halves of ``vshuff(upper, lower, control)``."""
-    pair = _call(
-        "llvm.hexagon.V6.vshuffvdd.128B", "int32x64", upper, lower,
-        tvm.tirx.const(control, "int32"),
-    )  # fmt: skip
-    return (
-        _call("llvm.hexagon.V6.lo.128B", "int32x32", pair),
-        _call("llvm.hexagon.V6.hi.128B", "int32x32", pair),
-    )
+    both = hvx.pair("vshuffvdd", upper, lower, hvx.word(control))
+    return hvx.low(both), hvx.high(both)
 
 
 def _operand(
@@ -247,7 +236,3 @@ def _operand(
     if align == VECTOR_BYTES:
         size = math.prod(shape)
     return T.arg(name, T.buffer(shape, dtype, scope=scope, align=align, offset_factor=size))
-
-
-def _call(llvm: str, dtype: str, *operands: Any) -> Any:
-    return T.call_llvm_pure_intrin(dtype, T.llvm_lookup_intrinsic_id(llvm), *operands)

@@ -21,6 +21,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from vrmpy_tune.intrin import hvx
+from vrmpy_tune.intrin.copying import aligned_vector, copy_bytes, each, whole_buffer
 from vrmpy_tune.intrin.registration import register
 from vrmpy_tune.target import VECTOR_BYTES
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 FEW: Final = 2
 """Items that are copied one by one at the end of a row, at most; more go through memory aside."""
-
-UNROLLED: Final = 8
-"""Vectors in the body of the loop over those of an item."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ def _implement(rows: Rows, source: Any, target: Any) -> None:
             to, of = (
                 T.address_of(buffer[tuple(_index(rows, side, item, 0))]) for buffer, side in places
             )
-            _call(to, of, rows.length * rows.item_bytes)
+            copy_bytes(to, of, rows.length * rows.item_bytes)
         return
     # A block of its own: what the outermost one allocates is lost when the rule is applied.
     with T.sblock("last"):
@@ -185,7 +183,7 @@ def _implement(rows: Rows, source: Any, target: Any) -> None:
         every.copy(left.start, left.stop, store_aside)
         size = ((len(left) - 1) * rows.target + rows.target) * rows.item_bytes
         last = T.address_of(target[tuple(_index(rows, "target", left.start, 0))])
-        _call(last, T.address_of(aside[0]), size)
+        copy_bytes(last, T.address_of(aside[0]), size)
 
 
 class _Vectors:
@@ -193,24 +191,17 @@ class _Vectors:
 
     def __init__(self, rows: Rows, source: Any) -> None:
         self.rows, self.source = rows, source
-        # From the start of the whole buffer, where it is known what is aligned.
-        self.whole = T.decl_buffer((rows.extent,), rows.dtype, data=source.data, align=VECTOR_BYTES)
+        self.whole = whole_buffer(source, rows.extent)
 
     def copy(self, first: int, last: int, store: Callable[[Any, Any, Any], None]) -> None:
         """Give all vectors of some items to ``store``, with the item and their first element."""
         rows = self.rows
-        blocks, rest = divmod(rows.vectors - 1, UNROLLED)
         with T.serial(first, last) as item:
 
             def copy(number: Any) -> None:
                 store(item, number * rows.lanes, self._vector(item, number))
 
-            if blocks:
-                with T.serial(0, blocks) as block:
-                    for number in range(UNROLLED):
-                        copy(block * UNROLLED + number)
-            for number in range(rest):
-                copy(blocks * UNROLLED + number)
+            each(rows.vectors - 1, copy)
             copy(rows.vectors - 1)
 
     def _vector(self, item: Any, number: Any) -> Any:
@@ -223,7 +214,7 @@ class _Vectors:
         last = isinstance(number, int) and number == rows.vectors - 1
         # The next vector is not read where there is none: then no byte of it is wanted.
         high = T.min(low + 1, (rows.extent - 1) // rows.lanes) if last else low + 1
-        parts = (self._aligned(high), self._aligned(low))
+        parts = (aligned_vector(self.whole, one, rows.lanes) for one in (high, low))
         vector = hvx.call("valignb", *parts, T.cast(begin * rows.item_bytes, "int32"))
         if last and rows.target > rows.length:
             vector = self._shortened(vector)
@@ -236,11 +227,3 @@ class _Vectors:
         nothing, everything = hvx.splat(hvx.word(0)), hvx.splat(hvx.word(-1))
         inside = hvx.call("valignb", nothing, everything, hvx.word(surplus))
         return hvx.call("vand", vector, inside)
-
-    def _aligned(self, vector: Any) -> Any:
-        lanes = self.rows.lanes
-        return T.reinterpret(hvx.VECTOR, self.whole[T.ramp(vector * lanes, 1, lanes)])
-
-
-def _call(target: Any, source: Any, size: int) -> None:
-    T.evaluate(T.call_extern("handle", "memcpy", target, source, tvm.tirx.const(size, "int32")))
