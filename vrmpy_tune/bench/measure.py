@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces import spaces_for
-from vrmpy_tune.bench.metaschedule import DefaultResult, metaschedule_default, stored_key
+from vrmpy_tune.bench.metaschedule import (
+    CANDIDATES,
+    DefaultResult,
+    metaschedule_default,
+    stored_key,
+)
 from vrmpy_tune.bench.row import FIXED, METASCHEDULE, TUNED, Row, measured, missing, of_default
 from vrmpy_tune.bench.tvm_rules import why_not
 from vrmpy_tune.compiler.choice import applicable, fixed_schedule
@@ -59,6 +64,8 @@ class Bench:
         Accept no record of another toolchain.
     kept:
         Store for what is expensive to find out; ``None`` to find out nothing of that kind.
+    candidates:
+        Of TVM's own rules, for a workload.
     """
 
     target: HexagonTarget
@@ -68,6 +75,7 @@ class Bench:
     records: RecordReader
     exact: bool = False
     kept: Store | None = None
+    candidates: int = CANDIDATES
 
     def rows(self, member: Member, systems: Sequence[str]) -> list[Row]:
         """Measure a member with each system; what fails becomes a row that says why."""
@@ -161,13 +169,14 @@ class Bench:
             verifier=verifier,
             metric=self.metric,
             tvm_lock=_TVM,
+            candidates=self.candidates,
         )
-        key = stored_key(workload, self.target, self.metric)
+        key = stored_key(workload, self.target, self.metric, self.candidates)
         self.kept.finish_run(FinishedRun(key, None, found.as_json()))
         return of_default(member, workload, self.metric, self.target, found, cached=False)
 
     def _known(self, workload: Workload) -> DefaultResult | None:
-        key = stored_key(workload, self.target, self.metric)
+        key = stored_key(workload, self.target, self.metric, self.candidates)
         for store in (self.kept, self.records):
             run = store.finished_run(key) if store is not None else None
             if run is not None:

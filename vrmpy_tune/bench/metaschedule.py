@@ -17,13 +17,15 @@ from vrmpy_tune.bench.tvm_rules import samples
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.device.protocol import Limits, TensorSpec
 from vrmpy_tune.errors import BuildError, VerificationError
-from vrmpy_tune.layout import pack, packed_shape
+from vrmpy_tune.layout import pack
 from vrmpy_tune.measurement import Outcome
 from vrmpy_tune.records.outcomes import FinishedRun
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS, provenance
-from vrmpy_tune.workload import NUMPY_TYPES, Contraction
+from vrmpy_tune.workload import Contraction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tvm.s_tir import Schedule
 
     from vrmpy_tune.device.protocol import Device
@@ -37,11 +39,12 @@ RULES: Final = "metaschedule-default/1"
 """Name and version of the rules, in place of a search space."""
 
 CANDIDATES: Final = 24
-"""Candidates drawn for a workload, as many as TOOLCHAIN.md's count of those that lower."""
+"""Candidates drawn for a workload by default, as many as TOOLCHAIN.md counts those that lower."""
 
 SEED: Final = 0
-SLOWEST: Final = 400
-"""A candidate is cut at so many times the packet bound; plain loops take about as many."""
+SLOWEST: Final = {True: 400, False: 40_000}
+"""A candidate is cut at so many times the packet bound, of contractions and of other operators;
+plain loops take about as many."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class DefaultResult:
         )
 
 
-def stored_key(workload: Workload, target: HexagonTarget, metric: str) -> str:
+def stored_key(workload: Workload, target: HexagonTarget, metric: str, candidates: int) -> str:
     """Return the key under which a store keeps the result."""
     return FinishedRun.key_of(
         workload=str(workload),
@@ -91,7 +94,7 @@ def stored_key(workload: Workload, target: HexagonTarget, metric: str) -> str:
         metric=metric,
         spaces=[RULES],
         seed=SEED,
-        trials=CANDIDATES,
+        trials=candidates,
         options={"toolchain": dict(provenance())},
     )
 
@@ -105,6 +108,7 @@ def metaschedule_default(
     verifier: Verifier,
     metric: str,
     tvm_lock: threading.Lock,
+    candidates: int = CANDIDATES,
 ) -> DefaultResult:
     """Draw, build, run and verify candidates of TVM's rules.
 
@@ -116,19 +120,21 @@ def metaschedule_default(
         What to build for, with what, and what ranks.
     tvm_lock:
         Held while schedules are made.
+    candidates:
+        How many are drawn.
     """
-    assert isinstance(workload, Contraction)
     with tvm_lock:
-        schedules = _draw(workload, target)
+        schedules = _draw(workload, target, candidates)
     outcomes: Counter[str] = Counter()
     inputs, output, arguments = _interface(workload, verifier)
     by_tvm = next(one for one in CODE_GENERATORS if one.by_tvm)
+    slowest = SLOWEST[isinstance(workload, Contraction)] * workload.packet_bound
     best = None
     for schedule in schedules:
         if schedule is None:
             outcomes["refused"] += 1
             continue
-        limit = best.counts.packets_total if best else SLOWEST * workload.packet_bound
+        limit = best.counts.packets_total if best else slowest
         try:
             kernel = build_kernel(schedule.mod, inputs, output, target, pool, generator=by_tvm)
             measured = run_kernel(
@@ -152,25 +158,34 @@ def metaschedule_default(
     )
 
 
-def _draw(workload: Contraction, target: HexagonTarget) -> list[Schedule | None]:
+def _draw(workload: Workload, target: HexagonTarget, candidates: int) -> list[Schedule | None]:
     drawn: list[Schedule | None] = []
     seed = SEED
-    while len(drawn) < CANDIDATES:
+    while len(drawn) < candidates:
         seed += 1
         drawn += samples(workload, target, seed)
-    return drawn[:CANDIDATES]
+    return drawn[:candidates]
 
 
 def _interface(
-    workload: Contraction, verifier: Verifier
+    workload: Workload, verifier: Verifier
 ) -> tuple[tuple[TensorSpec, ...], TensorSpec, tuple[tuple[np.ndarray, ...], ...]]:
     """Return the specifications of TVM's program, and its arguments for each input set."""
+    arguments = tuple(operands_of(workload, one.operands) for one in verifier.input_sets)
+    inputs = tuple(TensorSpec(one.shape, str(one.dtype)) for one in arguments[0])
+    return inputs, TensorSpec(workload.output.shape, workload.output.numpy_type), arguments
+
+
+def operands_of(workload: Workload, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Return operands as TVM's program takes them: packed weights, zero points in the bias."""
+    if not isinstance(workload, Contraction):
+        return tuple(operands)
+    named = dict(zip((one.name for one in workload.operands), operands, strict=True))
     shape = workload.weight_shape
     plain = shape if len(shape) == 4 else (shape[0], 1, 1, shape[1])
-    lhs, rhs = (NUMPY_TYPES[one] for one in workload.types)
-    inputs = (TensorSpec(workload.input_shape, lhs), TensorSpec(packed_shape(plain, 1), rhs))
-    arguments = tuple(
-        (one.operands[0], pack(one.operands[1].reshape(plain), 1, offset=False))
-        for one in verifier.input_sets
-    )
-    return inputs, TensorSpec(workload.output_shape, "int32"), arguments
+    weights = named["weights"]
+    named["weights"] = pack(weights.reshape(plain), 1, offset=False)
+    if workload.lzp:
+        each = weights.astype(np.int32).sum(axis=tuple(range(1, weights.ndim)), dtype=np.int32)
+        named["bias"] = named["bias"] - workload.lzp * each
+    return tuple(named.values())

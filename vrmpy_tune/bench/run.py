@@ -11,6 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.bench.compare import compared, summary
+from vrmpy_tune.bench.metaschedule import CANDIDATES
 from vrmpy_tune.bench.row import FIXED, METASCHEDULE, OWN_SYSTEMS, TUNED, Row, missing, of_peer
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import DeviceError
@@ -82,6 +83,7 @@ def bench_suite(
     systems: Sequence[str] = QUICK,
     exact: bool = False,
     find_out: bool = False,
+    candidates: int = CANDIDATES,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BenchReport:
     """Measure the members of a suite now, and put the peers' rows beside them.
@@ -100,6 +102,8 @@ def bench_suite(
         Accept no record of another toolchain.
     find_out:
         Measure what takes minutes: MetaSchedule's own defaults, where no store knows them.
+    candidates:
+        How many of MetaSchedule's own defaults are drawn for a workload, or were.
     progress:
         Told a line for each row.
 
@@ -114,7 +118,7 @@ def bench_suite(
     require_toolchain()
     rows, interrupted = measure_members(
         members, systems, target=target, metric=metric, records=records, device=device,
-        exact=exact, find_out=find_out, progress=progress,
+        exact=exact, find_out=find_out, candidates=candidates, progress=progress,
     )  # fmt: skip
     rows += [
         missing(member, system, metric, NOT_ASKED)
@@ -136,6 +140,7 @@ def measure_members(
     device: str,
     exact: bool = False,
     find_out: bool = False,
+    candidates: int = CANDIDATES,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Row], bool]:
     """Measure each member with each system; return the rows, and whether it was interrupted.
@@ -164,7 +169,7 @@ def measure_members(
             ThreadPoolExecutor(info.slots) as threads,
             stopping_on_interrupt(stopped.set) as interrupted,
         ):
-            bench = Bench(target, metric, opened, pool, reader, exact, kept)
+            bench = Bench(target, metric, opened, pool, reader, exact, kept, candidates)
 
             def measure(member: Member) -> list[Row]:
                 if stopped.is_set():

@@ -64,6 +64,13 @@ def bench(
             show_default=False,
         ),
     ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of MetaSchedule's defaults, how many to draw for a workload: 24 by default.",
+        ),
+    ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Only records of this very toolchain.")
     ] = False,
@@ -85,8 +92,8 @@ def bench(
     chosen = None if suite is None else suite_called(suite)
     if (chosen is None) == (random is None):
         raise UsageError("Name either a --suite or a number of --random workloads.")
-    if chosen is None and (variant or untuned is not None or exact):
-        raise UsageError("--variant, --untuned and --exact belong to a --suite.")
+    if chosen is None and (variant or untuned is not None or exact or candidates):
+        raise UsageError("--variant, --untuned, --candidates and --exact belong to a --suite.")
     if chosen is not None:
         chosen.select(tuple(variant or ()))
     options: dict[str, Any] = {
@@ -94,6 +101,7 @@ def bench(
         "metric": check_metric(metric),
         "device": device,
         "progress": say,
+        **({"candidates": candidates} if candidates else {}),
     }
     effort_called(effort)
     if plot is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from vrmpy_tune.model.zoo.equalization import equalized
 from vrmpy_tune.model.zoo.pictures import batch
 from vrmpy_tune.model.zoo.torch_file import read_tensors
 from vrmpy_tune.model.zoo.writer import Writer
@@ -32,7 +33,7 @@ WEIGHTS: Final = "mobilenet_v2-b0353104.pth"
 
 
 def mobilenet_v2_float(names: Sequence[str]) -> tuple[onnx.ModelProto, list[np.ndarray]]:
-    """Return the float network and what to calibrate it with.
+    """Return the float network, its channels equalized, and what to calibrate it with.
 
     Parameters
     ----------
@@ -44,7 +45,8 @@ def mobilenet_v2_float(names: Sequence[str]) -> tuple[onnx.ModelProto, list[np.n
         writer = Writer(_folded(read_tensors(path)))
     _write(writer)
     made = writer.model((INPUT, (1, 3, SIZE, SIZE)), ["classifier.1.output"])
-    return made, [normalized(one[None]) for one in batch(names, SIZE)]
+    inputs = [normalized(one[None]) for one in batch(names, SIZE)]
+    return equalized(made, inputs), inputs
 
 
 def normalized(pictures: np.ndarray) -> np.ndarray:
