@@ -24,8 +24,8 @@ from onnx import numpy_helper
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LARGEST_DOUBLINGS: Final = 4
-"""A clipped channel is enlarged by at most ``2**4``, however small its values are."""
+LARGEST_DOUBLINGS: Final = 3
+"""A clipped channel is enlarged by at most ``2**3``, however small its values are."""
 
 
 def equalized(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> onnx.ModelProto:
