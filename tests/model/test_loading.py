@@ -63,7 +63,7 @@ def test_another_kind_of_file(file: Path, content: bytes) -> None:
 
 def test_a_tflite_file_is_told_from_others(file: Path) -> None:
     file.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(40))
-    refused(file, "is a TFLite model, and only ONNX is imported; convert it with")
+    refused(file, "is a TFLite model; give it a name that ends in .tflite")
 
 
 def test_a_truncated_file_is_refused_wherever_it_is_cut(file: Path) -> None:
