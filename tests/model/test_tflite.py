@@ -154,6 +154,41 @@ def test_concatenations_along_any_axis(tmp_path: Path, axis: int) -> None:
     assert imported(tmp_path, build).layers[-1].workload.operator == "concat"
 
 
+def test_products_and_activations_of_their_own(tmp_path: Path) -> None:
+    def build(w: TfliteWriter, x: Handle) -> Handle:
+        conv = w.conv("conv", x, 5)
+        product = w.output("product", x.shape, x.scale * conv.scale * 40)
+        w.operator("MUL", [x, conv], product, "MulOptions", fusedActivationFunction=NONE)
+        return w.operator("RELU", [product], w.output("last", x.shape, product.scale / 2, -128))
+
+    network = imported(tmp_path, build)
+    assert "multiply" in [layer.workload.operator for layer in network.layers]
+
+
+@pytest.mark.parametrize("kind", ["SQUEEZE", "RESHAPE"])
+def test_dimensions_of_one_pixel_come_and_go(tmp_path: Path, kind: str) -> None:
+    def build(w: TfliteWriter, x: Handle) -> Handle:
+        mean = w.mean("mean", x, keep=True)
+        if kind == "RESHAPE":
+            flat = w.reshape("flat", mean, (1, 5))
+        else:
+            result = w.same("flat", mean, (1, 5))
+            flat = w.operator(kind, [mean], result, "SqueezeOptions", squeezeDims=[1, 2])
+        pixel = w.reshape("pixel", flat, (1, 1, 1, 5))
+        return w.conv("conv", pixel, 7, (1, 1))
+
+    assert [layer.name for layer in imported(tmp_path, build).layers] == ["mean", "conv"]
+
+
+def test_tensors_may_have_the_names_that_are_given_to_new_ones(tmp_path: Path) -> None:
+    def build(w: TfliteWriter, x: Handle) -> Handle:
+        for number in range(20):
+            x = w.conv(f"conv/{number}" if number else "conv", x, 3, (1, 1))
+        return x
+
+    assert len(imported(tmp_path, build).layers) == 20
+
+
 @pytest.mark.parametrize("kind", ["MAX_POOL_2D", "AVERAGE_POOL_2D"])
 @pytest.mark.parametrize("padding", [SAME, VALID])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2)])

@@ -136,7 +136,7 @@ class TfliteWriter:
     def conv(
         self, name: str, source: Handle, outputs: int, kernel: tuple[int, int] = (3, 3), *,
         stride: tuple[int, int] = (1, 1), padding: int = SAME, activation: int = NONE,
-        depthwise: bool = False, per_channel: bool = True, 
+        depthwise: bool = False, per_channel: bool = True,
         dilation: tuple[int, int] = (1, 1), groups: int = 1,
     ) -> Handle:  # fmt: skip
         batch, *extents, channels = source.shape

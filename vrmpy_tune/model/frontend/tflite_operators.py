@@ -103,8 +103,10 @@ class _Writer:
         for operator in model.operators:
             for tensor in operator.inputs:
                 if tensor is not None:
+                    self.graph.taken.add(tensor.name)
                     self._users.setdefault(tensor.name, []).append(operator)
         self._results = {one.name for one in model.outputs}
+        self.graph.taken |= self._results
         self.pads: dict[str, tuple[Tensor, tuple[int, int, int, int]]] = {}
         """By a padded tensor's name the one before, and rows above, columns left, below, right."""
 
