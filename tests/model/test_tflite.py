@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from tests.model.damage import refusals
 from tests.model.tflite_models import (
     INPUT,
     NONE,
@@ -22,7 +23,7 @@ from tests.model.tflite_models import (
     interpreted,
 )
 from vrmpy_tune.cli.application import run
-from vrmpy_tune.errors import ModelError, VrmpyTuneError
+from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.compiled import CompiledModel
 from vrmpy_tune.model.edge import quantized
 from vrmpy_tune.model.frontend.tflite_operators import REMEDIES
@@ -89,6 +90,11 @@ def test_depthwise_convolutions(tmp_path: Path, channels: int) -> None:
     # One channel is no more depthwise than it is not.
     assert text.startswith("depthwise_conv2d:") or channels == 1
     assert ",act=" in text
+
+
+def test_a_depthwise_convolution_with_one_scale(tmp_path: Path) -> None:
+    build = lambda w, x: w.conv("conv", x, 5, depthwise=True, per_channel=False)  # noqa: E731
+    assert "requant=tensor" in texts(imported(tmp_path, build))[0]
 
 
 def test_a_depthwise_convolution_with_several_outputs_of_a_channel(tmp_path: Path) -> None:
@@ -335,20 +341,7 @@ def test_a_truncated_file_is_refused_wherever_it_is_cut(sound: Path) -> None:
 
 
 def test_whatever_is_damaged_the_refusal_is_a_sentence(sound: Path) -> None:
-    generator = np.random.default_rng(0)
-    whole = np.frombuffer(sound.read_bytes(), np.uint8)
-    refusals = 0
-    for _ in range(150):
-        damaged = whole.copy()
-        places = generator.integers(8, whole.size, 4)
-        damaged[places] = generator.integers(0, 256, places.size)
-        sound.write_bytes(damaged.tobytes())
-        try:
-            import_tflite(sound)
-        except VrmpyTuneError as error:
-            refusals += 1
-            assert str(error).endswith(".")
-    assert refusals > 20
+    assert refusals(sound, import_tflite, 150, first=8) > 20
 
 
 def test_a_float_model(tmp_path: Path) -> None:
