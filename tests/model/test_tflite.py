@@ -249,6 +249,19 @@ def test_quantization_at_the_edges_is_done_on_the_host(tmp_path: Path) -> None:
     np.testing.assert_array_equal(quantized(port, values), known["quantized"])
 
 
+def test_unsigned_pictures_into_a_signed_network_cost_no_layer(tmp_path: Path) -> None:
+    writer = TfliteWriter()
+    image = writer.tensor(INPUT, SHAPE, "uint8", scale=0.02, zero_point=123)
+    entry = writer.tensor("entry", SHAPE, scale=0.02, zero_point=-5)
+    conv = writer.conv("conv", writer.operator("QUANTIZE", [image], entry), 7)
+    last = writer.tensor("last", conv.shape, "uint8", scale=conv.scale, zero_point=131)
+    writer.operator("QUANTIZE", [conv], last)
+    path = writer.write(tmp_path / "model.tflite", [image], [last])
+    network = compared(path, SHAPE, "uint8")
+    assert [layer.name for layer in network.layers] == ["conv"]
+    assert [port.dtype for port in (*network.inputs, *network.outputs)] == ["uint8", "uint8"]
+
+
 def test_unsigned_models_whose_weights_have_a_zero_point(tmp_path: Path) -> None:
     writer = TfliteWriter(dtype="uint8")
     source = writer.input(SHAPE, zero_point=120)

@@ -69,6 +69,15 @@ def test_a_kernel_of_several_layers_is_in_the_page_once() -> None:
     assert page.count("One kernel for one, two.") == 2
 
 
+def test_every_part_of_a_time_has_a_colour_and_an_explanation() -> None:
+    page, tags = read(layer("one", DENSE))
+    keys = [one["class"] for tag, one in tags.seen if tag == "span" and "swatch" in str(one)]
+    assert keys[: len(PARTS)] == [f"swatch {part}" for part in PARTS]
+    for part in PARTS:
+        assert f".{part} {{ background: var(--{part}) }}" in page
+        assert f"--{part}: #" in page
+
+
 def test_ceilings_are_those_of_all_contexts() -> None:
     compute, memories = ceilings(PROFILE)
     assert compute == pytest.approx(4 * 1.496 * 128)

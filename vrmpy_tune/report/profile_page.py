@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 _HERE: Final = Path(__file__).parent
 _MULTIPLY: Final = re.compile(r"\bvrmpy\b")
 
-_EXPLANATIONS: Final = dict(
-    zip(
-        PARTS,
-        (
-            "one packet after another",
-            "registers that are not ready",
-            "scalar loads beyond L1",
-            "the port of L2",
-            "lines from beyond L2",
-            "contexts that wait for the busiest",
-            "calls, forks and joins",
-        ),
-        strict=True,
-    )
-)
+_EXPLANATIONS: Final = {
+    "issue": "one packet after another",
+    "interlock": "registers that are not ready",
+    "l1": "scalar loads beyond L1",
+    "l2": "the port of L2",
+    "memory": "lines from beyond L2",
+    "vtcm": "the port of VTCM",
+    "dma": "transfers of the DMA that are waited for",
+    "imbalance": "contexts that wait for the busiest",
+    "overhead": "calls, forks and joins",
+}
+"""What the parts of a time are; ``page.css`` has a colour for each."""
+
+_SHORT: Final = ("l1", "l2", "vtcm", "dma")
+"""Parts whose names are abbreviations."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,7 @@ def _parts(layers: Sequence[PageLayer]) -> str:
         f'<li><span class="swatch {part}"></span>{_label(part)} {sums[part] / total:.1%} '
         f"<small>{_EXPLANATIONS[part]}</small></li>"
         for part in PARTS
+        if sums[part]
     )
     return f'<ul class="parts">{"".join(entries)}</ul>'
 
@@ -302,4 +303,4 @@ def _row_name(number: int) -> str:
 
 
 def _label(part: str) -> str:
-    return part.upper() if part in {"l1", "l2"} else part
+    return part.upper() if part in _SHORT else part
