@@ -48,6 +48,13 @@ class Browser:
         """Return what a function's body in JavaScript returns."""
         return self.driver.execute_script(script, *arguments)
 
+    def settle(self) -> None:
+        """Wait until events that were caused have been handled, and what came of it is drawn."""
+        self.driver.execute_async_script(
+            "const done = arguments[0];"
+            "requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(() => done())))"
+        )
+
     def errors(self) -> list[str]:
         """What the console has said since this was last asked."""
         return [entry["message"] for entry in self.driver.get_log("browser")]

@@ -102,6 +102,8 @@ def page(request: pytest.FixtureRequest, directory: Path, deep: Path) -> Path:
 
 
 def boxes(chromium: Browser, selector: str) -> list[dict[str, Any]]:
+    """Return where elements are now, and their text."""
+    chromium.settle()
     found: list[dict[str, Any]] = chromium.run(BOXES, selector)
     return found
 
@@ -118,6 +120,7 @@ def test_nothing_is_fetched_and_nothing_fails(chromium: Browser, page: Path) -> 
     chromium.open(page)
     for summary in chromium.driver.find_elements(By.CSS_SELECTOR, "summary")[:3]:
         summary.click()
+    chromium.settle()
     asked = [url for url in chromium.requests() if not url.startswith(("data:", "about:"))]
     assert asked == [page.as_uri()]
     assert chromium.errors() == []
@@ -307,8 +310,8 @@ def test_the_keyboard_reaches_every_layer_and_its_code(chromium: Browser, direct
     assert chromium.run(where) == "layer-0", "two buttons, then the first layer"
     assert boxes(chromium, "#tip")[0]["text"].startswith("stem"), "focus explains, too"
     ActionChains(chromium.driver).send_keys(Keys.ENTER).perform()
-    assert chromium.run("return document.getElementById('layer-0').open")
     assert len(boxes(chromium, "#layer-0 pre")) == 2
+    assert chromium.run("return document.getElementById('layer-0').open")
     ActionChains(chromium.driver).send_keys(Keys.TAB).perform()
     assert chromium.run("return document.activeElement.getAttribute('aria-label')") == (
         "Scheduled TIR"

@@ -108,6 +108,9 @@ def test_all_texts_of_a_plot_lie_inside_it_and_apart(
     plot_records([record(), record()], curves, tmp_path / "plot.png")
     (figure,) = figures
     figure.draw_without_rendering()
+    bars, curve = figure.axes
+    legend = curve.get_legend().get_window_extent()
+    assert not any(legend.overlaps(panel.get_window_extent()) for panel in (bars, curve))
     # Labels of ticks beyond an axis's ends are there as well, but not drawn.
     beyond = {
         tick.label1
