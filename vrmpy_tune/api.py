@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from vrmpy_tune.errors import NoValidCandidateError, UsageError
 from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.model.opening import is_model
 from vrmpy_tune.target import HexagonTarget, parse_target
 from vrmpy_tune.workload import Workload, parse_workload
 
@@ -105,7 +106,8 @@ def compile(
     Parameters
     ----------
     workloads:
-        One or several workloads, or their texts; or the path of a quantized ``.onnx`` file.
+        One or several workloads, or their texts; or the path of a quantized ``.onnx`` or
+        ``.tflite`` file.
     output:
         The artifact directory.  A model needs none: it is then kept as long as the returned object.
     target:
@@ -130,9 +132,7 @@ def compile(
     >>> logits = net.run(device="qemu", image=pixels)  # doctest: +SKIP
     """
     hexagon, sources = _target(target), _stores(records)
-    if isinstance(workloads, Path) or (
-        isinstance(workloads, str) and workloads.lower().endswith(".onnx")
-    ):
+    if isinstance(workloads, Path) or (isinstance(workloads, str) and is_model(workloads)):
         from vrmpy_tune.model.compiled import compile_model
 
         return compile_model(

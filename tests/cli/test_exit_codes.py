@@ -188,9 +188,9 @@ def test_ctrl_c_elsewhere_exits_130(command: Command, replace: Replace) -> None:
 
 
 def test_a_page_of_times_needs_a_metric_of_time(command: Command) -> None:
-    ended = command("run", "out", "--html", "page.html")
+    ended = command("run", "out", "--metric", "qemu-packets/1", "--html", "page.html")
     assert ended.code == 2
-    assert "add --metric hvx-time/sd8gen1/1" in ended.stderr
+    assert "use --metric hvx-time/sd8gen1/1" in ended.stderr
 
 
 def test_the_help_names_every_command_in_a_line(command: Command) -> None:

@@ -9,8 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.model.damage import refusals
 from tests.model.quantized_models import INPUT, write_model
-from vrmpy_tune.errors import ModelError, VrmpyTuneError
+from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.frontend.operators import PLAIN, QUANTIZED, REMEDIES
 from vrmpy_tune.model.onnx_import import import_onnx
 from vrmpy_tune.model.zoo.writer import Writer
@@ -63,7 +64,7 @@ def test_another_kind_of_file(file: Path, content: bytes) -> None:
 
 def test_a_tflite_file_is_told_from_others(file: Path) -> None:
     file.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(40))
-    refused(file, "is a TFLite model, and only ONNX is imported; convert it with")
+    refused(file, "is a TFLite model; give it a name that ends in .tflite")
 
 
 def test_a_truncated_file_is_refused_wherever_it_is_cut(file: Path) -> None:
@@ -81,20 +82,7 @@ def test_bytes_that_are_no_text_in_a_name(file: Path) -> None:
 
 
 def test_whatever_is_damaged_the_refusal_is_a_sentence(file: Path) -> None:
-    generator = np.random.default_rng(0)
-    whole = np.frombuffer(file.read_bytes(), np.uint8)
-    refusals = 0
-    for _ in range(80):
-        damaged = whole.copy()
-        places = generator.integers(0, whole.size, 4)
-        damaged[places] = generator.integers(0, 256, places.size)
-        file.write_bytes(damaged.tobytes())
-        try:
-            import_onnx(file)
-        except VrmpyTuneError as error:
-            refusals += 1
-            assert str(error).endswith(".")
-    assert refusals > 20
+    assert refusals(file, import_onnx, 80) > 20
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])

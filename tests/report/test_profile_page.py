@@ -1,21 +1,19 @@
-"""The page about one run."""
+"""The page about one run, as text; ``test_profile_page_in_browser`` looks at it."""
 
 from __future__ import annotations
 
-import re
 from html.parser import HTMLParser
 
 import pytest
 
+from tests.report.page_layers import PROFILE, layer
 from vrmpy_tune.device.timing.estimate import PARTS
-from vrmpy_tune.device.timing.profile import load_profile
-from vrmpy_tune.measurement import HVX_TIME_8GEN1, EstimatedTime
-from vrmpy_tune.report.profile_page import PageLayer, ceilings, profile_page
-from vrmpy_tune.workload import parse_workload
+from vrmpy_tune.report.profile_page import PageLayer, profile_page
+from vrmpy_tune.report.roofline import ceilings
 
-PROFILE = load_profile("sd8gen1")
 DENSE = "dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
 POOL = "max_pool2d:n=1,h=8,w=8,c=32,kh=2,kw=2,stride=2"
+EMPTY = {"meta", "link", "path", "br"}
 
 
 class Tags(HTMLParser):
@@ -28,21 +26,14 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append((tag, dict(attrs)))
-        if tag not in {"meta", "rect", "circle", "polyline"}:
+        if tag not in EMPTY:
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
-        if tag not in {"rect", "circle"}:
-            assert self.open.pop() == tag
-
-
-def layer(name: str, text: str, memory: int = 10) -> PageLayer:
-    parts = tuple((part, memory if part == "memory" else 20) for part in PARTS)
-    time = EstimatedTime(HVX_TIME_8GEN1, sum(ns for _, ns in parts), parts)
-    return PageLayer(name, parse_workload(text), 1000, time, "# <tir> & more", "\t{ v0 = v1 }")
+        assert self.open.pop() == tag
 
 
 def read(*layers: PageLayer) -> tuple[str, Tags]:
@@ -54,17 +45,12 @@ def read(*layers: PageLayer) -> tuple[str, Tags]:
     return page, tags
 
 
-def test_each_layer_has_a_bar_for_every_part_of_its_time() -> None:
+def test_each_layer_has_a_block_for_every_part_of_its_time() -> None:
     page, tags = read(layer("first", DENSE), layer("second", DENSE, 500))
-    assert sum(tag == "rect" for tag, _ in tags.seen) == 2 * len(PARTS)
-    assert re.search(r"second</td><td>0\.62</td>.*?<td>memory</td>", page)
-    ends = [
-        float(attributes["x"] or 0) + float(attributes["width"] or 0)
-        for tag, attributes in tags.seen
-        if tag == "rect"
-    ]
-    assert ends == sorted(ends)
-    assert ends[-1] == pytest.approx(960, abs=0.2)
+    assert sum(tag == "i" for tag, _ in tags.seen) == 2 * 2 * len(PARTS)
+    assert '<span class="time">0.62 µs</span>' in page
+    assert '<span class="swatch memory"></span>memory 81%' in page
+    assert "second: 0.62 µs\nmemory 0.50 µs, 81%\nissue 0.02 µs, 3%" in page
 
 
 def test_texts_from_outside_are_escaped() -> None:
@@ -74,22 +60,22 @@ def test_texts_from_outside_are_escaped() -> None:
     assert "<b>" not in page
 
 
-def test_a_kernel_of_several_layers_is_shown_once() -> None:
+def test_a_kernel_of_several_layers_is_in_the_page_once() -> None:
     page, tags = read(layer("one", DENSE), layer("two", DENSE), layer("three", POOL))
-    assert sum(tag == "details" for tag, _ in tags.seen) == 2
-    assert "(one, two)" in page
+    kernels = [attributes["id"] for tag, attributes in tags.seen if tag == "template"]
+    assert kernels == ["kernel-0", "kernel-1"]
+    uses = [one["data-kernel"] for tag, one in tags.seen if tag == "details"]
+    assert uses == ["kernel-0", "kernel-0", "kernel-1"]
+    assert page.count("One kernel for one, two.") == 2
 
 
-def test_points_and_roofs_lie_inside_the_drawing() -> None:
-    _, tags = read(layer("one", DENSE), layer("three", POOL))
-    circles = [attributes for tag, attributes in tags.seen if tag == "circle"]
-    lines = [attributes["points"] or "" for tag, attributes in tags.seen if tag == "polyline"]
-    pairs = [(float(one["cx"] or 0), float(one["cy"] or 0)) for one in circles]
-    pairs += [
-        (float(x), float(y)) for line in lines for x, y in (one.split(",") for one in line.split())
-    ]
-    assert len(lines) == 3
-    assert all(0 <= x <= 960 and 0 <= y <= 420 for x, y in pairs)
+def test_every_part_of_a_time_has_a_colour_and_an_explanation() -> None:
+    page, tags = read(layer("one", DENSE))
+    keys = [one["class"] for tag, one in tags.seen if tag == "span" and "swatch" in str(one)]
+    assert keys[: len(PARTS)] == [f"swatch {part}" for part in PARTS]
+    for part in PARTS:
+        assert f".{part} {{ background: var(--{part}) }}" in page
+        assert f"--{part}: #" in page
 
 
 def test_ceilings_are_those_of_all_contexts() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from tests.records.samples import record
 from tests.report.rows import document
 from vrmpy_tune.errors import UsageError
+from vrmpy_tune.report import records_plot
 from vrmpy_tune.report.bench_plot import plot_bench
 from vrmpy_tune.report.bench_table import print_bench, write_csv
 from vrmpy_tune.report.figure import check_directory, check_figure_file
@@ -90,6 +93,41 @@ def test_curves_are_read_in_the_order_of_measurement(tmp_path: Path) -> None:
     first, second = read_curves([path])
     assert first == SearchCurve(DENSE, "events.jsonl", (None, 9, 7, 7))
     assert second.best == (5,)
+
+
+def test_all_texts_of_a_plot_lie_inside_it_and_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(records_plot, "save", lambda figure, _: figures.append(figure))
+    text = "conv2d:n=1,h=14,w=14,ci=64,co=64,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8,out=u8,bias=1"
+    curves = [
+        SearchCurve(f"{text},requant=channel,act=relu", f"events{number}.jsonl", (90_000, 80_000))
+        for number in range(3)
+    ]
+    plot_records([record(), record()], curves, tmp_path / "plot.png")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    bars, curve = figure.axes
+    legend = curve.get_legend().get_window_extent()
+    assert not any(legend.overlaps(panel.get_window_extent()) for panel in (bars, curve))
+    # Labels of ticks beyond an axis's ends are there as well, but not drawn.
+    beyond = {
+        tick.label1
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+    }
+    every = figure.findobj(Text)
+    texts = [one for one in every if one.get_visible() and one.get_text() and one not in beyond]
+    boxes = [one.get_window_extent() for one in texts]
+    assert len(boxes) > 10
+    for index, box in enumerate(boxes):
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1, texts[index]
+        assert 0 <= box.y0 < box.y1 <= figure.bbox.y1, texts[index]
+        for other in range(index):
+            assert not boxes[other].overlaps(box), (texts[other], texts[index])
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "no JSON", '{"event": "candidate-measured"}'])

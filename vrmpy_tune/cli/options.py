@@ -10,6 +10,7 @@ import typer
 
 from vrmpy_tune.errors import UsageError, WorkloadError
 from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.model.opening import is_model
 from vrmpy_tune.suites import SUITES, suite_called
 from vrmpy_tune.workload import Workload, parse_workload
 
@@ -23,7 +24,7 @@ STORE_HELP: Final = (
 Workloads: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[WORKLOAD|MODEL.onnx]",
+        metavar="[WORKLOAD|MODEL.onnx|MODEL.tflite]",
         help="For example dense:m=128,n=768,k=768,lhs=u8,rhs=u8; or name a model or a --suite.",
         show_default=False,
     ),
@@ -68,7 +69,7 @@ def read_workloads(texts: Sequence[str]) -> list[Workload]:
     UsageError
         If one is no workload, or is a model, which stands alone.
     """
-    models = [text for text in texts if _is_model(text)]
+    models = [text for text in texts if is_model(text)]
     if models:
         raise UsageError(f"{models[0]} is a model; name it alone, without workloads or a suite.")
     return list(dict.fromkeys(parse_workload(text) for text in texts))
@@ -84,16 +85,12 @@ def read_model(
     UsageError
         If there is no such file.
     """
-    if not texts or len(texts) > 1 or suite is not None or variants or not _is_model(texts[0]):
+    if not texts or len(texts) > 1 or suite is not None or variants or not is_model(texts[0]):
         return None
     path = Path(texts[0])
     if not path.is_file():
         raise UsageError(f"There is no model {path}.")
     return path
-
-
-def _is_model(text: str) -> bool:
-    return text.lower().endswith(".onnx")
 
 
 def read_selection(

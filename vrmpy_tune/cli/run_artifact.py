@@ -31,11 +31,15 @@ def run_kernels(
     device: Device = "qemu",
     profile: Annotated[bool, typer.Option("--profile", help="A line for each layer.")] = False,
     metric: Annotated[
-        str, typer.Option(help="hvx-time/sd8gen1/1 and its like estimate the time besides.")
-    ] = QEMU_PACKETS,
+        str | None,
+        typer.Option(
+            help="hvx-time/sd8gen1/1 and its like estimate the time besides; "
+            f"default: {QEMU_PACKETS}, with --html {HVX_TIME_8GEN1}."
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A page about the run; needs a time as --metric."),
+        typer.Option(metavar="FILE", help="A page about the run, in times."),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Check a model's outputs.")
@@ -44,10 +48,11 @@ def run_kernels(
 ) -> None:
     """Run a compiled artifact on a device, and check its outputs."""
     check_metric(metric)
+    metric = metric or (QEMU_PACKETS if html is None else HVX_TIME_8GEN1)
     if html is not None:
         if not is_time(metric):
             raise UsageError(
-                f"--html shows estimated times; add --metric {HVX_TIME_8GEN1} or its like."
+                f"--html shows estimated times; use --metric {HVX_TIME_8GEN1} or its like."
             )
         check_directory(html)
     from vrmpy_tune.compiler import run_artifact
@@ -72,7 +77,7 @@ def run_kernels(
             )
         report = run.as_json()
         if html is not None:
-            html.write_text(page_of(directory, report, metric))
+            html.write_text(page_of(directory, report, metric), encoding="utf-8")
         if as_json:
             emit(report)
     if not as_json:

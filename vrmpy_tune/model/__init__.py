@@ -1,1 +1,1 @@
-"""Whole networks: from a quantized ONNX file to one program for the device."""
+"""Whole networks: from a quantized ONNX or TFLite file to one program for the device."""

@@ -24,12 +24,19 @@ from vrmpy_tune.model.reading import Graph, Step, plain_name
 from vrmpy_tune.model.rules.concat import concat
 from vrmpy_tune.model.rules.contraction import contraction
 from vrmpy_tune.model.rules.elementwise import add, multiply, requantized
-from vrmpy_tune.model.rules.movement import MOVES, moved
+from vrmpy_tune.model.rules.movement import (
+    MOVES,
+    flattened,
+    image_in_channels_last,
+    moved,
+)
 from vrmpy_tune.model.rules.pooling import average_pool, mean
 from vrmpy_tune.model.scope import Quantized, Scope, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from vrmpy_tune.model.interface import Images
 
 
 # Else TVM would hand errors of passes on as RuntimeError.
@@ -43,11 +50,16 @@ class IntegerKernels:
     Parameters
     ----------
     inputs, outputs:
-        Names of the ONNX model's inputs and outputs.
+        Names of the model's inputs and outputs.
+    images:
+        The layout that its file has images in.
     """
 
-    def __init__(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def __init__(
+        self, inputs: Sequence[str], outputs: Sequence[str], images: Images = "nchw"
+    ) -> None:
         self._names = (tuple(inputs), tuple(outputs))
+        self._images = images
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
@@ -59,14 +71,19 @@ class IntegerKernels:
         ModelError
             If an operator has no integer kernel; the message names the node.
         """
-        return _Rewrite(module, *self._names).module()
+        return _Rewrite(module, *self._names, self._images).module()
 
 
 class _Rewrite:
     def __init__(
-        self, module: tvm.IRModule, inputs: tuple[str, ...], outputs: tuple[str, ...]
+        self,
+        module: tvm.IRModule,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        images: Images,
     ) -> None:
         self._graph = Graph(module)
+        self._images = images
         self._names = dict(zip(self._graph.main.params, inputs, strict=True))
         self._outputs = outputs
         self._scope = Scope(self._graph, relax.BlockBuilder(), self._integers)
@@ -90,7 +107,7 @@ class _Rewrite:
         text = interface_text(
             (self._inputs[one] for one in parameters),
             (
-                UserTensor(name, one.shape, dtype, one.scale, one.zero_point)
+                UserTensor(name, one.shape, dtype, one.scale, one.zero_point, self._images)
                 for name, (one, dtype) in zip(self._outputs, results, strict=True)
             ),
         )
@@ -122,7 +139,7 @@ class _Rewrite:
             shape = shape_of(old)
             held = (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
             new = relax.Var(name, relax.TensorType(held, "uint8"))
-            self._inputs[new] = UserTensor(name, shape, dtype, scale, zero_point)
+            self._inputs[new] = UserTensor(name, shape, dtype, scale, zero_point, self._images)
             made = Quantized(new, shape, scale, zero_point)
             if user.operator == "quantize":
                 self._scope.entries[old] = made
@@ -235,9 +252,12 @@ class _Rewrite:
         made = self._made.get(self._graph.variable(value))
         if made is not None or step is None or step.operator not in PASSING:
             return made
-        source = self._integers(step.arguments[0])
+        ordered = image_in_channels_last(self._graph, step)
+        source = self._integers(step.arguments[0] if ordered is None else ordered)
         if source is None:
             return None
+        if ordered is not None:
+            return flattened(self._scope, source, shape_of(value))
         if step.operator in MOVES:
             return moved(self._scope, step, source, shape_of(value))
         if step.operator in ACTIVATIONS:

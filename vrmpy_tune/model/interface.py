@@ -1,4 +1,4 @@
-"""What a network takes and gives, as the ONNX model has it, and how it becomes integers.
+"""What a network takes and gives, as the model file has it, and how it becomes integers.
 
 The tensors of the integer module are 8-bit, images with the channels last.  The first quantization,
 the last dequantization and the transposition between the two happen outside the device; the text
@@ -8,8 +8,8 @@ written here tells :func:`vrmpy_tune.model.network.network_of` how.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,17 +17,22 @@ if TYPE_CHECKING:
 IMAGE_RANK: Final = 4
 """Dimensions of an image; tensors of other ranks keep their order."""
 
+Images = Literal["nchw", "nhwc"]
+"""How a model file has its images."""
+
 
 @dataclass(frozen=True)
 class UserTensor:
-    """One input or output of the ONNX model.
+    """One input or output of the model file.
 
     Attributes
     ----------
     name, shape, dtype:
-        Those of the model.
+        Those of the model; images have their channels first here, whatever the file says.
     scale, zero_point:
         ``value = (element - zero_point) * scale``, of the unsigned elements on the device.
+    images:
+        The layout of the file's images.
     """
 
     name: str
@@ -35,17 +40,26 @@ class UserTensor:
     dtype: str
     scale: float
     zero_point: int
+    images: Images
 
     @property
     def layout(self) -> str:
-        """``"nchw"`` for images, which are ``nhwc`` on the device; ``"nc"`` for all others."""
-        return "nchw" if len(self.shape) == IMAGE_RANK else "nc"
+        """That of images, which are ``nhwc`` on the device; ``"nc"`` for all others."""
+        return self.images if len(self.shape) == IMAGE_RANK else "nc"
+
+    def as_json(self) -> dict[str, object]:
+        """Return what :func:`vrmpy_tune.model.network.network_of` reads."""
+        shape = self.shape
+        if self.layout == "nhwc":
+            shape = (shape[0], *shape[2:], shape[1])
+        names = ("name", "dtype", "scale", "zero_point", "layout")
+        return {"shape": shape, **{name: getattr(self, name) for name in names}}
 
 
 def interface_text(inputs: Iterable[UserTensor], outputs: Iterable[UserTensor]) -> str:
     """Return the text that ``main`` carries, in the order of its parameters and results."""
     document = {
-        name: [{**asdict(one), "layout": one.layout} for one in tensors]
+        name: [one.as_json() for one in tensors]
         for name, tensors in (("inputs", inputs), ("outputs", outputs))
     }
     return json.dumps(document, sort_keys=True)

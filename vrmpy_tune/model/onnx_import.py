@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import tvm
@@ -18,9 +19,12 @@ from vrmpy_tune.model.passes.residuals import fuse_residuals
 from vrmpy_tune.model.passes.zero_points import fold_zero_points
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import onnx
+
+    from vrmpy_tune.model.interface import Images
 
 
 def import_onnx(path: Path, *, fuse: bool = True) -> tvm.IRModule:
@@ -42,16 +46,22 @@ def import_onnx(path: Path, *, fuse: bool = True) -> tvm.IRModule:
     ModelError
         If the file cannot be read, is not quantized, or holds what is not supported.
     """
-    try:
+    with refused_if_damaged(path):
         return integer_module(normalized_model(path), fuse=fuse)
+
+
+@contextmanager
+def refused_if_damaged(path: Path) -> Iterator[None]:
+    """Turn what else a damaged model has onnx, numpy or TVM raise into a ``ModelError``."""
+    try:
+        yield
     except VrmpyTuneError:
         raise
     except Exception as error:
-        # What else a damaged model has onnx, numpy or TVM raise, from very different places.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
             f"{path} cannot be imported: {reason[-1].rstrip('.')}. "
-            "The model may be damaged; check it with onnx.checker, or export it again."
+            "The model may be damaged; check it, or export it again."
         ) from error
 
 
@@ -66,8 +76,10 @@ def normalized_model(path: Path) -> onnx.ModelProto:
     return normalize_products(normalize_operators(tidy(load_model(path))))
 
 
-def integer_module(model: onnx.ModelProto, *, fuse: bool = True) -> tvm.IRModule:
-    """Return the integer module of a normalized model.
+def integer_module(
+    model: onnx.ModelProto, *, fuse: bool = True, images: Images = "nchw"
+) -> tvm.IRModule:
+    """Return the integer module of a normalized model, whose users have such images.
 
     Raises
     ------
@@ -77,7 +89,7 @@ def integer_module(model: onnx.ModelProto, *, fuse: bool = True) -> tvm.IRModule
     constants = {one.name for one in model.graph.initializer}
     inputs = [one.name for one in model.graph.input if one.name not in constants]
     outputs = [one.name for one in model.graph.output]
-    passes = [IntegerKernels(inputs, outputs), fold_zero_points]
+    passes = [IntegerKernels(inputs, outputs, images), fold_zero_points]
     if fuse:
         passes += [fuse_residuals, fuse_clips]
     module: tvm.IRModule = tvm.transform.Sequential(passes)(to_relax(model, opset_of(model)))

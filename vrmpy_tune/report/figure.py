@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vrmpy_tune.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 FORMATS: Final = (".png", ".svg")
@@ -38,22 +39,26 @@ def check_directory(path: Path) -> None:
         raise UsageError(f"{path} cannot be written: there is no directory {path.parent}.")
 
 
-def panels(number: int, height: float, *, columns: int = 1, width: float = 8.0) -> tuple[Any, Any]:
+def panels(
+    number: int, height: float | Sequence[float], *, columns: int = 1, width: float = 8.0
+) -> tuple[Any, Any]:
     """Return a figure and its ``number`` panels.
 
     Parameters
     ----------
     width, height:
-        Of one panel, in inches.
+        Of one panel, in inches; heights of several are those of the rows.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = min(columns, number)
     rows = -(-number // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    heights = [height] * rows if isinstance(height, (int, float)) else list(height)
+    figure = Figure(figsize=(width * columns, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    grid = {"height_ratios": heights}
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid).flat
     for unused in axes[number:]:
         unused.set_axis_off()
     return figure, axes[:number]

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from vrmpy_tune.records.record import Record
 
 COLOR: Final = "tab:blue"
-_INCHES_A_ROW: Final = 0.24
+_INCHES: Final = 12.0
+_INCHES_A_ROW: Final = 0.2
+_INCHES_A_CURVE: Final = 0.15
 _CURVES_INCHES: Final = 4.0
 
 
@@ -51,8 +53,9 @@ def plot_records(records: Sequence[Record], curves: Sequence[SearchCurve], path:
     if not bars and not curves:
         raise UsageError("There are no records to draw; name a store with --records.")
     parts = [bool(bars), bool(curves)]
-    height = max(1.2 + _INCHES_A_ROW * len(bars), _CURVES_INCHES if curves else 0)
-    figure, axes = panels(sum(parts), height, columns=2)
+    heights = [1.2 + _INCHES_A_ROW * len(bars), _CURVES_INCHES + _INCHES_A_CURVE * len(curves)]
+    heights = [height for height, wanted in zip(heights, parts, strict=True) if wanted]
+    figure, axes = panels(len(heights), heights, width=_INCHES)
     if bars:
         _draw_bars(axes[0], bars)
     if curves:
@@ -106,8 +109,8 @@ def _draw_bars(axis: Any, bars: Sequence[tuple[Record, int]]) -> None:
     axis.axvline(1.0, color="black", lw=1)
     names = [f"{record.workload}  {record.metric}" for record, _ in bars]
     axis.set_yticks(range(len(names)), names, fontsize=6)
-    axis.invert_yaxis()
-    axis.margins(y=0.01)
+    axis.set_ylim(len(bars) - 0.4, -0.6)
+    axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlim(0, RIGHT)
     axis.set_xlabel("packet bound / packets; numbers are packets", fontsize=8)
 
@@ -124,4 +127,5 @@ def _draw_curves(axis: Any, curves: Sequence[SearchCurve]) -> None:
     axis.set_xlabel("candidates, in the order in which they were measured", fontsize=8)
     axis.set_ylabel("packet bound / best so far", fontsize=8)
     axis.grid(alpha=0.3)
-    axis.legend(loc="lower right", fontsize=6)
+    # Texts of workloads are too long to lie inside.
+    axis.legend(loc="upper right", bbox_to_anchor=(1, -0.13), fontsize=6, frameon=False)

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.frontend.operators import check_operators
+from vrmpy_tune.model.frontend.tflite_file import IDENTIFIER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,6 @@ NEWEST_OPSET: Final = 23
 
 QUANTIZING: Final = ("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "QGemm")
 """Operators that only quantized models have, besides those whose names begin with QLinear."""
-
-TFLITE: Final = b"TFL3"
-"""Identifier of TFLite's flatbuffers, behind their first four bytes."""
 
 DEFAULT_DOMAINS: Final = ("", "ai.onnx")
 
@@ -61,11 +59,8 @@ def _read(path: Path) -> onnx.ModelProto:
         if path.stat().st_size == 0:
             raise ModelError(f"{path} is empty; export the model again.")
         with path.open("rb") as stream:
-            if stream.read(8)[4:] == TFLITE:
-                raise ModelError(
-                    f"{path} is a TFLite model, and only ONNX is imported; convert it with "
-                    "`python -m tf2onnx.convert --tflite`."
-                )
+            if stream.read(8)[4:] == IDENTIFIER:
+                raise ModelError(f"{path} is a TFLite model; give it a name that ends in .tflite.")
         return onnx.load(path)
     except FileNotFoundError as error:
         missing = error.filename or path

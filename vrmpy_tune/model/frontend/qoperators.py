@@ -34,6 +34,12 @@ class Rewriting:
         self.graph = model.graph
         self.constants = {one.name: one for one in self.graph.initializer}
         self.nodes: list[Any] = []
+        self.taken = {
+            *self.constants,
+            *(one.name for one in self.graph.input),
+            *(name for node in self.graph.node for name in (node.name, *node.output)),
+        }
+        """Names that are not to be given again."""
         self._number = 0
 
     def constant(self, name: str) -> np.ndarray | None:
@@ -50,8 +56,11 @@ class Rewriting:
 
     def fresh(self, name: str) -> str:
         """Return a name that nothing has."""
-        self._number += 1
-        return f"{name}/{self._number}"
+        while True:
+            self._number += 1
+            found = f"{name}/{self._number}"
+            if found not in self.taken:
+                return found
 
     def emit(
         self, operator: str, name: str, inputs: Sequence[str], output: str = "", **attributes: Any

@@ -12,8 +12,12 @@ from vrmpy_tune.workload import Layout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vrmpy_tune.model.reading import Step
+    from vrmpy_tune.model.reading import Graph, Step
     from vrmpy_tune.model.scope import Quantized, Scope
+
+
+CHANNELS_LAST: Final = (0, 2, 3, 1)
+"""Order of the axes of an image whose channels come first, to have them last."""
 
 
 def moved(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Quantized:
@@ -27,6 +31,20 @@ def moved(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -
         Shape of its result in the float graph.
     """
     return replace(source, value=MOVES[step.operator](scope, step, source, shape), shape=shape)
+
+
+def image_in_channels_last(graph: Graph, step: Step) -> Any | None:
+    """Return the image whose elements, channels last, a reshape takes; else ``None``."""
+    before = graph.step(step.arguments[0]) if step.operator == "reshape" else None
+    if before is None or before.operator != "permute_dims":
+        return None
+    axes = tuple(int(axis) for axis in before.attributes.axes or ())
+    return before.arguments[0] if axes == CHANNELS_LAST else None
+
+
+def flattened(scope: Scope, source: Quantized, shape: tuple[int, ...]) -> Quantized:
+    """Write the reshape of an image in channels last, as it lies: a view."""
+    return replace(source, value=scope.view(source.value, shape), shape=shape)
 
 
 def _reshape(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Any:

@@ -70,6 +70,8 @@ def _average(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return multipliers for sums of some numbers of values, and the other parameters."""
     factors = source.scale / (target.scale * numbers)
+    # A window of one value keeps it, which the largest factor below 1 does to every byte.
+    factors = np.where(factors == 1, 1 - 2.0**-EXACT_BITS, factors)
     if factors.max() >= 1:
         raise ModelError(
             f"{step.describe()} has an output scale of {target.scale:g}, finer than its "
