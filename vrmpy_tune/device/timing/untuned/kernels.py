@@ -22,7 +22,7 @@ import tvm
 from tvm.tirx.script import builder as T
 
 from vrmpy_tune.device.protocol import TensorSpec
-from vrmpy_tune.device.timing.published import ALIGNMENT, PublishedKernel, intrinsic, program
+from vrmpy_tune.device.timing.published import PublishedKernel, intrinsic, program
 from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def convolution(layer: Convolution) -> PublishedKernel:
                         )
                         _accumulate(sums, "vrmpybusv.acc", T.broadcast(scalar, LANES), packed)
                     at = [block, y, x, T.ramp(0, 1, LANES)]
-                    value = requantized(_words(sums), block, constants[:4], layer.zero_point)
+                    value = _requantized(_words(sums), block, constants[:4], layer.zero_point)
                     if residual is not None:
                         value = _added(value, constants[4], at, residual)
                     T.buffer_store(output, value, at)
@@ -222,9 +222,7 @@ def pad(blocks: int, size: int, border: int, value: int) -> PublishedKernel:
 
     def body(data: Any, output: Any) -> None:
         with T.grid(blocks, padded, padded, LANES) as (block, y, x, lane):
-            inside = tvm.tirx.all(
-                y >= border, y < size + border, x >= border, x < size + border
-            )
+            inside = tvm.tirx.all(y >= border, y < size + border, x >= border, x < size + border)
             element = T.if_then_else(
                 inside, data[block, y - border, x - border, lane], tvm.tirx.const(value, "uint8")
             )
@@ -293,7 +291,7 @@ def max_pool(blocks: int, size: int, kernel: int, stride: int, border: int) -> P
 
 
 def global_average(blocks: int, size: int) -> PublishedKernel:
-    """Return the average of each channel, rounded down: Relay pooled in int32, element by element."""
+    """Return the average of each channel, rounded down: Relay pooled in int32, one by one."""
 
     def body(data: Any, output: Any) -> None:
         sums = T.sblock_alloc_buffer((blocks, LANES), "int32")
@@ -310,14 +308,16 @@ def global_average(blocks: int, size: int) -> PublishedKernel:
     return program(specs, TensorSpec((blocks, LANES), "uint8"), body)
 
 
-def requantized(sums: Any, block: Any, constants: list[Any], zero_point: int) -> Any:
+def _requantized(sums: Any, block: Any, constants: list[Any], zero_point: int) -> Any:
     """Return a vector of sums as 32 bytes: bias, then 64-bit arithmetic, channel by channel."""
     bias, multiplier, rounding, shift = (
         one.vload([block, 0], dtype=_WORDS if number == 0 else _WIDE)
         for number, one in enumerate(constants)
     )
     wide = (sums + bias).astype(_WIDE) * multiplier + rounding
-    return _clipped(T.shift_right(wide, shift).astype(_WORDS) + _splat(zero_point), f"uint8x{LANES}")
+    return _clipped(
+        T.shift_right(wide, shift).astype(_WORDS) + _splat(zero_point), f"uint8x{LANES}"
+    )
 
 
 def _added(value: Any, other: Any, at: list[Any], residual: Residual) -> Any:

@@ -257,10 +257,10 @@ def _constants(bias: np.ndarray, factors: ChannelFactors) -> tuple[np.ndarray, .
 def _requantized(
     sums: np.ndarray, bias: np.ndarray, factors: ChannelFactors, zero_point: int
 ) -> np.ndarray:
-    return np.clip(factors(sums + bias) + zero_point, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(factors(sums + bias) + zero_point, 0, 255), np.uint8)
 
 
 def _added(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     total = multiply_by_instructions(own.astype(np.int32) - SIGNED_ZERO_POINT, OWN_FACTOR)
     total = total + multiply_by_instructions(other.astype(np.int32), OTHER_FACTOR)
-    return np.clip(total, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(total, 0, 255), np.uint8)

@@ -65,6 +65,8 @@ def time_layers(
     device: QemuDevice,
     pool: CodegenPool,
     profile: Profile,
+    *,
+    generator: str = AS_PUBLISHED,
 ) -> Iterator[OperatorTime]:
     """Build, verify and time every operator of some layers.
 
@@ -76,6 +78,8 @@ def time_layers(
         Where kernels run, and where code is generated.
     profile:
         The device whose times are estimated.
+    generator:
+        Name of the code generator.
 
     Raises
     ------
@@ -89,38 +93,27 @@ def time_layers(
 
     def time_one(layer: tuple[Workload, int]) -> list[OperatorTime]:
         workload, count = layer
-        return [
-            _time(workload, count, operator, device, pool, profile)
-            for operator in operators_of(workload)
-        ]
+        return [time_operator(workload, count, one) for one in operators_of(workload)]
+
+    def time_operator(workload: Workload, count: int, operator: Operator) -> OperatorTime:
+        with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as scratch:
+            directory = Path(scratch)
+            job = build(operator.kernel, pool, GENERATORS[generator], directory)
+            check(workload, operator, device.run(job, operator.operands, TARGET, _LIMITS))
+            trace = directory / "call.trace"
+            counts = device.trace(job, operator.operands[0], TARGET, trace, _LIMITS)
+            with TraceSimulator([trace]) as simulator:
+                (warm,) = simulator.estimate(profile)
+                (cold,) = simulator.estimate(profile.with_values({"warm_calls": 0}))
+        parts = {part: warm.parts[part] for part in PARTS}
+        return OperatorTime(
+            workload, operator.name, count, counts.packets_total,
+            warm.nanoseconds, parts, cold.nanoseconds,
+        )  # fmt: skip
 
     with ThreadPoolExecutor(WORKERS, "layer") as threads:
         for timed in threads.map(time_one, layers):
             yield from timed
-
-
-def _time(
-    workload: Workload,
-    count: int,
-    operator: Operator,
-    device: QemuDevice,
-    pool: CodegenPool,
-    profile: Profile,
-) -> OperatorTime:
-    with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as scratch:
-        directory = Path(scratch)
-        job = build(operator.kernel, pool, GENERATORS[AS_PUBLISHED], directory)
-        check(workload, operator, device.run(job, operator.operands, TARGET, _LIMITS))
-        trace = directory / "call.trace"
-        counts = device.trace(job, operator.operands[0], TARGET, trace, _LIMITS)
-        with TraceSimulator([trace]) as simulator:
-            (warm,) = simulator.estimate(profile)
-            (cold,) = simulator.estimate(profile.with_values({"warm_calls": 0}))
-    parts = {part: warm.parts[part] for part in PARTS}
-    return OperatorTime(
-        workload, operator.name, count, counts.packets_total,
-        warm.nanoseconds, parts, cold.nanoseconds,
-    )  # fmt: skip
 
 
 def check(workload: Workload, operator: Operator, result: RunResult) -> None:
