@@ -105,11 +105,12 @@ class Convolution:
         return (self.outputs // LANES, height, width, LANES)
 
 
-def convolution(layer: Convolution) -> PublishedKernel:
+def convolution(layer: Convolution, *, fused: bool = True) -> PublishedKernel:
     """Return a convolution of u8 by i8 with all that Relay fused behind it.
 
     Arguments are activations, weights, bias, the three constants of
     :class:`~vrmpy_tune.device.timing.untuned.arithmetic.ChannelFactors`, and the residual.
+    Without what is fused, to tell what that costs, they are activations and weights.
     """
     blocks, height, width, _ = layer.output_shape
     depth, *_ = layer.data_shape
@@ -137,16 +138,17 @@ def convolution(layer: Convolution) -> PublishedKernel:
                         )
                         _accumulate(sums, "vrmpybusv.acc", T.broadcast(scalar, LANES), packed)
                     at = [block, y, x, T.ramp(0, 1, LANES)]
-                    value = _requantized(_words(sums), block, constants[:4], layer.zero_point)
-                    if residual is not None:
+                    value = _words(sums)
+                    if fused:
+                        value = _requantized(value, block, constants[:4], layer.zero_point)
+                    if fused and residual is not None:
                         value = _added(value, constants[4], at, residual)
                     T.buffer_store(output, value, at)
 
-    inputs = [
-        TensorSpec(layer.data_shape, "uint8"),
-        TensorSpec(layer.weight_shape, "int8"),
-        *_constants(layer.outputs),
-    ]
+    inputs = [TensorSpec(layer.data_shape, "uint8"), TensorSpec(layer.weight_shape, "int8")]
+    if not fused:
+        return program(tuple(inputs), TensorSpec(layer.output_shape, "int32"), body)
+    inputs += _constants(layer.outputs)
     if residual is not None:
         inputs.append(TensorSpec(layer.output_shape, "uint8"))
     return program(tuple(inputs), TensorSpec(layer.output_shape, "uint8"), body)

@@ -36,6 +36,9 @@ OWN_FACTOR: Final = Factor.of(0.7)
 OTHER_FACTOR: Final = Factor.of(0.45)
 """Factors of an addition's operands: one without a shift behind the multiplication, one with."""
 
+SUMS_ALONE: Final = "conv2d, sums alone"
+"""Name of a convolution without what is fused behind it, which is no part of the network."""
+
 OFFSET: Final = 128
 """What made the weights of dense layers unsigned."""
 
@@ -52,12 +55,15 @@ class Operator:
         Its program.
     operands, expected:
         For each input set its arguments, and its output.
+    in_network:
+        Whether the network has it; else it tells what a part of another one takes.
     """
 
     name: str
     kernel: PublishedKernel
     operands: tuple[tuple[np.ndarray, ...], ...]
     expected: tuple[np.ndarray, ...]
+    in_network: bool = True
 
 
 def operators_of(workload: Workload) -> tuple[Operator, ...]:
@@ -125,12 +131,12 @@ def _convolution(workload: Conv2d) -> Iterator[Operator]:
             tuple((blocked(one),) for one in images),
             tuple(blocked(one) for one in padded),
         )
-    yield _fused_convolution(workload, padded, generators)
+    yield from _fused_convolution(workload, padded, generators)
 
 
 def _fused_convolution(
     workload: Conv2d, padded: list[np.ndarray], generators: list[np.random.Generator]
-) -> Operator:
+) -> Iterator[Operator]:
     _, rows, columns, inputs = padded[0].shape
     plain = Conv2d(
         n=1, h=rows, w=columns, ci=inputs, co=workload.co,
@@ -143,11 +149,12 @@ def _fused_convolution(
         kernels.Residual(OWN_FACTOR, OTHER_FACTOR, SIGNED_ZERO_POINT)
         if workload.residual else None,
     )  # fmt: skip
-    operands, expected = [], []
+    operands, expected, sums = [], [], []
     for kind, image, generator in zip(INPUT_SETS, padded, generators, strict=True):
         weights = draw_values(kind, "i8", plain.weight_shape, generator)
         bias, factors = _parameters(workload.co, inputs * workload.kh * workload.kw, generator)
-        output = _requantized(plain.accumulate(image, weights), bias, factors, layer.zero_point)
+        sums.append(plain.accumulate(image, weights))
+        output = _requantized(sums[-1], bias, factors, layer.zero_point)
         given = [blocked(image), packed(weights), *_constants(bias, factors)]
         if layer.residual is not None:
             other = draw_values(kind, "u8", output.shape, generator)
@@ -155,7 +162,11 @@ def _fused_convolution(
             output = _added(output, other)
         operands.append(tuple(given))
         expected.append(blocked(output))
-    return Operator("conv2d", kernels.convolution(layer), tuple(operands), tuple(expected))
+    yield Operator("conv2d", kernels.convolution(layer), tuple(operands), tuple(expected))
+    yield Operator(
+        SUMS_ALONE, kernels.convolution(layer, fused=False),
+        tuple(one[:2] for one in operands), tuple(blocked(one) for one in sums), in_network=False,
+    )  # fmt: skip
 
 
 def _dense(workload: Dense) -> Iterator[Operator]:

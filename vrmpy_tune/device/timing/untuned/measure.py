@@ -49,6 +49,8 @@ class OperatorTime:
         Where that goes, by the names of :data:`~vrmpy_tune.device.timing.estimate.PARTS`.
     cold_nanoseconds:
         Estimated time of a call that finds nothing in the caches.
+    in_network:
+        Whether the network has it; else it tells what a part of another one takes.
     """
 
     workload: Workload
@@ -58,6 +60,7 @@ class OperatorTime:
     nanoseconds: float
     parts: dict[str, float]
     cold_nanoseconds: float
+    in_network: bool
 
 
 def time_layers(
@@ -108,7 +111,7 @@ def time_layers(
         parts = {part: warm.parts[part] for part in PARTS}
         return OperatorTime(
             workload, operator.name, count, counts.packets_total,
-            warm.nanoseconds, parts, cold.nanoseconds,
+            warm.nanoseconds, parts, cold.nanoseconds, operator.in_network,
         )  # fmt: skip
 
     with ThreadPoolExecutor(WORKERS, "layer") as threads:
