@@ -75,7 +75,7 @@ def operators_of(workload: Workload) -> tuple[Operator, ...]:
         If it is none of an int8 ResNet's layers.
     """
     match workload:
-        case Conv2d() if _is_covered(workload):
+        case Conv2d() if is_covered(workload):
             return tuple(_convolution(workload))
         case Dense(m=1) if workload.requant == "channel" and workload.k % REDUCE == 0:
             return tuple(_dense(workload))
@@ -90,7 +90,8 @@ def operators_of(workload: Workload) -> tuple[Operator, ...]:
     )
 
 
-def _is_covered(workload: Conv2d) -> bool:
+def is_covered(workload: Conv2d) -> bool:
+    """Whether a convolution is one that the programs of 2022 are rebuilt for."""
     is_stem = workload.ci < REDUCE
     return (
         (workload.lhs, workload.rhs, workload.out) == ("u8", "i8", "u8")
