@@ -43,10 +43,10 @@ def study_searches(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the evolutionary search with a random one; of a model, time with packets.
+    """Compare searches, or what a model is tuned for.
 
-    Runs both searches on each workload with several seeds, and says after how many candidates each
-    had 95% of its final best.
+    Runs the evolutionary search and a random one on each workload with several seeds, and says
+    after how many candidates each had 95% of its final best.
 
     A model is tuned for estimated time and for packets, with the same seeds and trials (so many a
     task on average); then both networks are compiled, run, and their times estimated.
