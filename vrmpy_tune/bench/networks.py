@@ -23,7 +23,7 @@ from vrmpy_tune.measurement import HVX_TIME_8GEN1, QEMU_CRITICAL
 from vrmpy_tune.target import TARGETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vrmpy_tune.device.qemu import QemuDevice
     from vrmpy_tune.device.timing.points import Point
@@ -123,7 +123,10 @@ def untuned_row(
         **row,
         "system": "TVM of October 2022, untuned",
         "estimate_cold_ms": cold / 1e6,
-        "parts_ms": _parts(there),
+        "parts_ms": _sum_parts(
+            {part: one.count * nanoseconds / 1e3 for part, nanoseconds in one.parts.items()}
+            for one in there
+        ),
         "by_operator_ms": _by_operator(there),
         "sums_alone_ms": _by_operator(timed).get(SUMS_ALONE),
         "verified": len(timed),
@@ -169,10 +172,7 @@ def tuned_row(path: Path, records: Sequence[str], errors: HeldOutErrors) -> dict
         "system": "vrmpy_tune, shipped records",
         "packets_total": run.counts.packets_total,
         "packets_critical": run.counts.packets_critical,
-        "parts_ms": {
-            part: sum(one.time.as_json()[part] for one in run.layers if one.time) / 1e3
-            for part in (run.layers[0].time.as_json() if run.layers[0].time else ())
-        },
+        "parts_ms": _sum_parts(one.time.as_json() for one in run.layers if one.time),
         "verified": len(run.layers),
     }
 
@@ -209,11 +209,12 @@ def _row(
     }
 
 
-def _parts(timed: Iterable[OperatorTime]) -> dict[str, float]:
+def _sum_parts(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Add parts in microseconds up to milliseconds."""
     sums: dict[str, float] = {}
-    for one in timed:
-        for part, nanoseconds in one.parts.items():
-            sums[part] = sums.get(part, 0.0) + one.count * nanoseconds / 1e6
+    for parts in each:
+        for part, us in parts.items():
+            sums[part] = sums.get(part, 0.0) + us / 1e3
     return sums
 
 
