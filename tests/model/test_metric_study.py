@@ -49,7 +49,9 @@ def test_the_summary_pairs_networks_of_one_seed() -> None:
         ("w0", -5.0),
     ]
     assert report["tasks"][0]["parts_us"] == {"issue": 0.0, "memory": -70.0}
+    assert report["parts_us"] == {"issue": 0.0, "memory": -75.0}
     text = networks_text(report)
+    assert "mean difference of all tasks: memory -75.0, issue +0.0 us" in text
     assert "seed 1: 50.0 us tuned for hvx-time/sd8gen1/1, 100.0 us for qemu-critical/1" in text
     assert "-70.0 us (memory -70.0, issue +0.0)  1 x w1" in text
 

@@ -123,14 +123,20 @@ def networks_text(report: dict[str, Any]) -> str:
         for row in report["seeds"]
     ]
     for task in report["tasks"]:
-        parts = sorted(task["parts_us"].items(), key=lambda part: -abs(part[1]))[:3]
-        told = ", ".join(f"{part} {us:+,.1f}" for part, us in parts)
+        told = _parts_text(task["parts_us"], 3)
         lines.append(
             f"{task['difference_us']:+9.1f} us ({told})  {task['count']} x {task['workload']}"
         )
     if report["geomean_ratio"] is not None:
+        told = _parts_text(report["parts_us"], len(report["parts_us"]))
+        lines.append(f"mean difference of all tasks: {told} us")
         lines.append(f"geometric mean of the ratios: {report['geomean_ratio']:.3f}")
     return "\n".join(lines)
+
+
+def _parts_text(parts: dict[str, float], most: int) -> str:
+    largest = sorted(parts.items(), key=lambda part: -abs(part[1]))[:most]
+    return ", ".join(f"{part} {us:+,.1f}" for part, us in largest)
 
 
 def summary_text(rows: Sequence[dict[str, Any]]) -> str:
