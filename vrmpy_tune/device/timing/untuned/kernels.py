@@ -224,7 +224,7 @@ def pad(blocks: int, size: int, border: int, value: int) -> PublishedKernel:
 
     def body(data: Any, output: Any) -> None:
         with T.grid(blocks, padded, padded, LANES) as (block, y, x, lane):
-            inside = tvm.tirx.all(y >= border, y < size + border, x >= border, x < size + border)
+            inside = _inside(y, x, border, size)
             element = T.if_then_else(
                 inside, data[block, y - border, x - border, lane], tvm.tirx.const(value, "uint8")
             )
@@ -251,9 +251,7 @@ def stem_input(channels: int, size: int, border: int, value: int) -> PublishedKe
             with T.If(index < count), T.Then():
                 y, x = index // (padded * REDUCE), index // REDUCE % padded
                 channel = index % REDUCE
-                inside = tvm.tirx.all(
-                    y >= border, y < size + border, x >= border, x < size + border
-                )
+                inside = _inside(y, x, border, size)
                 element = T.if_then_else(
                     channel < channels,
                     T.if_then_else(
@@ -279,9 +277,7 @@ def max_pool(blocks: int, size: int, kernel: int, stride: int, border: int) -> P
             T.buffer_store(output, zero, [block, y, x, lane])
             with T.grid(kernel, kernel) as (ky, kx):
                 row, column = y * stride + ky, x * stride + kx
-                inside = tvm.tirx.all(
-                    row >= border, row < size + border, column >= border, column < size + border
-                )
+                inside = _inside(row, column, border, size)
                 element = T.if_then_else(
                     inside, data[block, row - border, column - border, lane], zero
                 )
@@ -340,6 +336,12 @@ def _multiplied(value: Any, factor: Factor) -> Any:
         return product
     rounded = product + T.bitwise_and(product, _splat(-factor.exponent))
     return intrinsic("vaslwv", _WORDS, rounded, _splat(factor.exponent))
+
+
+def _inside(row: Any, column: Any, border: int, size: int) -> Any:
+    """Return whether a pixel of a padded square is one of the square's own."""
+    end = size + border
+    return tvm.tirx.all(row >= border, row < end, column >= border, column < end)
 
 
 def _accumulate(sums: Any, name: str, lhs: Any, rhs: Any) -> None:
