@@ -193,6 +193,15 @@ def test_a_page_of_times_needs_a_metric_of_time(command: Command) -> None:
     assert "use --metric hvx-time/sd8gen1/1" in ended.stderr
 
 
+@pytest.mark.parametrize("others", [("--check",), ("-o", "x.toml"), ("x.csv",)])
+def test_networks_are_estimated_by_profiles_that_ship(
+    command: Command, others: tuple[str, ...]
+) -> None:
+    ended = command("calibrate", "--networks", *others)
+    assert ended.code == 2
+    assert "--networks fits nothing" in ended.stderr
+
+
 def test_the_help_names_every_command_in_a_line(command: Command) -> None:
     ended = command("--help")
     assert ended.code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tests.model.compiled import compiled_residual
 from tests.model.networks import residual_network
 from vrmpy_tune import errors
 from vrmpy_tune.model import compile as compiling
-from vrmpy_tune.model import opening, tuning
+from vrmpy_tune.model import metric_study, opening, tuning
 
 pytestmark = pytest.mark.device
 
@@ -155,3 +156,26 @@ def test_a_file_that_is_no_npz_is_a_sentence(
     ended = command("run", compiled, "--input", path)
     assert (ended.code, ended.stdout) == (2, "")
     assert "is not an .npz file" in ended.stderr
+
+
+def test_a_study_of_a_model_compares_what_it_is_tuned_for(
+    command: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def study(path: Path, **options: Any) -> list[metric_study.StudiedNetwork]:
+        asked.update(options, path=path)
+        return [
+            metric_study.StudiedNetwork(0, metric, 9, None, {"estimated_us": us, "layers": []})
+            for metric, us in ((metric_study.JUDGE, 8.0), (metric_study.RIVAL, 10.0))
+        ]
+
+    monkeypatch.setattr(metric_study, "study_metrics", study)
+    output = tmp_path / "study"
+    ended = command("study", model, "--seeds", "2", "--trials", "9", "-o", output, "--json")
+    assert ended.code == 0
+    assert ended.document["geomean_ratio"] == pytest.approx(0.8)
+    assert json.loads((output / "networks.json").read_text()) == ended.document
+    assert (asked["path"], list(asked["seeds"]), asked["trials"]) == (model, [0, 1], 9)
+    assert asked["records"] == str(output / "study.db")
+    assert "x 0.800 (9 and 9 candidates)" in command("study", model, "-o", output).stdout

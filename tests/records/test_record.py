@@ -162,3 +162,13 @@ def test_importing_the_package_imports_neither_tvm_nor_sqlalchemy() -> None:
         "assert 'tvm' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_run_for_time_also_tells_its_packets() -> None:
+    timed = record(metric=HVX_TIME_8GEN1, total=1000, critical=300)
+    packets = timed.under(QEMU_CRITICAL)
+    assert packets.value == 300
+    assert packets == record(metric=QEMU_CRITICAL, total=1000, critical=300)
+    assert Record.from_json(packets.to_json()) == packets
+    with pytest.raises(ValueError, match="is a time, which no other figure stands for"):
+        packets.under(HVX_TIME_8GEN1)

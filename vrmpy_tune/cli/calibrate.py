@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,6 +17,8 @@ from vrmpy_tune.workload import parse_workload
 if TYPE_CHECKING:
     from vrmpy_tune.device.timing.points import Point
     from vrmpy_tune.device.timing.rebuild import OwnCall
+
+_PROFILE: Final = "sd8gen1"
 
 
 def calibrate(
@@ -31,10 +33,14 @@ def calibrate(
     *,
     profile: Annotated[
         str, typer.Option(metavar="NAME", help="Profile to start from, or a .toml file.")
-    ] = "sd8gen1",
+    ] = _PROFILE,
     check: Annotated[
         bool,
         typer.Option("--check", help="Fit on PR 12654's vrmpy streams alone, score the others."),
+    ] = False,
+    networks: Annotated[
+        bool,
+        typer.Option("--networks", help="Estimate published networks instead, with error bars."),
     ] = False,
     codegen: Annotated[
         str,
@@ -50,9 +56,15 @@ def calibrate(
 
     Rebuilds and traces the kernels that were measured, fits the profile's parameters to their
     times, and cross-validates: each group of points is predicted from all others.
+
+    --networks rebuilds int8 ResNet-50 as TVM compiled it in 2022, untuned, layer by layer, and
+    compiles it with the records that ship: both estimates stand next to published times, with
+    error bars from the held-out points.
     """
     if check and output:
         raise UsageError("--check fits on a part of the points only; give --output without it.")
+    if networks and (check or output or measurements or profile != _PROFILE):
+        raise UsageError("--networks fits nothing; it goes with --codegen and --json alone.")
     from vrmpy_tune.device.qemu import QemuDevice
     from vrmpy_tune.device.timing import calibration, points, rebuild
     from vrmpy_tune.device.timing.profile import format_profile, load_profile
@@ -61,6 +73,9 @@ def calibrate(
     if codegen not in rebuild.GENERATORS:
         known = ", ".join(rebuild.GENERATORS)
         raise UsageError(f"There is no code generator '{codegen}'. Name one of {known}.")
+    if networks:
+        _networks(codegen, as_json)
+        return
     base = load_profile(profile)
     given = [
         point
@@ -95,6 +110,59 @@ def calibrate(
             emit(report)
     if not as_json:
         print(report_text(report))
+
+
+def _networks(codegen: str, as_json: bool) -> None:
+    from vrmpy_tune.bench.networks import held_out_errors, tuned_row, untuned_row
+    from vrmpy_tune.device.qemu import QemuDevice
+    from vrmpy_tune.device.timing import points, rebuild
+    from vrmpy_tune.model.zoo import resnet50
+    from vrmpy_tune.records.shipped import shipped_records
+    from vrmpy_tune.suites import suite_called
+    from vrmpy_tune.toolchain.pool import CodegenPool
+
+    layers = [(one.workload(), one.count) for one in suite_called("resnet50-int8").members]
+    records = [str(one) for one in (shipped_records(),) if one]
+    with one_document(as_json) as emit:
+        with QemuDevice(say) as device, CodegenPool(rebuild.WORKERS) as pool:
+            given = points.read_points(points.PUBLISHED)
+            errors = held_out_errors(given, device, pool, codegen)
+            untuned = untuned_row(layers, device, pool, errors, generator=codegen, progress=say)
+        say("Compiling ResNet-50 with the records that ship, and running it")
+        report = {
+            "held_out": {"log_deviation": errors.deviation, "points": errors.points},
+            "networks": [untuned, tuned_row(resnet50(), records, errors)],
+        }
+        if as_json:
+            emit(report)
+    if not as_json:
+        print(networks_text(report))
+
+
+def networks_text(report: dict[str, Any]) -> str:
+    """Return the estimates of networks as text: next to what was measured, and of what they are."""
+    held_out = report["held_out"]
+    lines = [
+        f"error bars: 95%, from {held_out['points']} held-out points, whose logarithms deviate "
+        f"by {held_out['log_deviation']:.3f}"
+    ]
+    for row in report["networks"]:
+        alike, alone = (row["interval_ms"][one] for one in ("all_err_alike", "each_errs_by_itself"))
+        lines += [
+            f"{row['network']}, {row['device']}: {row['measured_ms']:.1f} ms ({row['source']})",
+            f"  {row['system']}: {row['estimate_ms']:.1f} ms estimated by {row['profile']}, "
+            f"x {row['ratio']:.2f}; if all kernels err alike {alike[0]:.1f} to {alike[1]:.1f}, "
+            f"if each errs by itself {alone[0]:.1f} to {alone[1]:.1f}",
+            "  " + ", ".join(f"{part} {ms:.1f}" for part, ms in row["parts_ms"].items()),
+        ]
+        if "by_operator_ms" in row:
+            operators = row["by_operator_ms"].items()
+            lines += [
+                f"  {row['estimate_cold_ms']:.1f} ms if every call found its caches empty",
+                "  " + ", ".join(f"{name} {ms:.2f}" for name, ms in operators),
+                f"  {row['sums_alone_ms']:.1f} ms for convolutions without what is fused to them",
+            ]
+    return "\n".join(lines)
 
 
 def call_of_artifact(point: Point) -> OwnCall | None:

@@ -1,7 +1,8 @@
-"""``vrmpy-tune study``: what the search buys over chance."""
+"""``vrmpy-tune study``: what the search buys over chance, and estimated time over packets."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from vrmpy_tune.cli.options import (
     Json,
     Target,
     Workloads,
+    read_model,
     read_selection,
 )
 from vrmpy_tune.cli.streams import one_document, say
@@ -20,6 +22,8 @@ from vrmpy_tune.target import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from vrmpy_tune.target import HexagonTarget
 
 
 def study_searches(
@@ -39,13 +43,22 @@ def study_searches(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the evolutionary search with a random one.
+    """Compare searches, or what a model is tuned for.
 
-    Runs both on each workload with several seeds, and says after how many candidates each had 95%
-    of its final best.  The same command again measures nothing twice.
+    Runs the evolutionary search and a random one on each workload with several seeds, and says
+    after how many candidates each had 95% of its final best.
+
+    A model is tuned for estimated time and for packets, with the same seeds and trials (so many a
+    task on average); then both networks are compiled, run, and their times estimated.
+
+    The same command again measures nothing twice.
     """
-    chosen = read_selection(workloads, None, None, say)
     hexagon = parse_target(target)
+    if model := read_model(workloads, None):
+        options = {"seeds": range(seeds), "trials": trials, "transfer": transfer}
+        _study_model(model, hexagon, output, records, as_json, **options)
+        return
+    chosen = read_selection(workloads, None, None, say)
 
     from vrmpy_tune.report.search_curves import plot_curves
     from vrmpy_tune.tune.study import Curve, run_study, summary, write_curves
@@ -71,6 +84,59 @@ def study_searches(
             emit({"summary": rows, "output": str(output)})
     if not as_json:
         print(summary_text(rows))
+
+
+def _study_model(
+    model: Path,
+    target: HexagonTarget,
+    output: Path,
+    records: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    from vrmpy_tune.cli.displays import displays
+    from vrmpy_tune.model.metric_study import study_metrics, summary
+
+    output.mkdir(parents=True, exist_ok=True)
+    networks = []
+    with one_document(as_json) as emit, displays(None, stdout_is_free=not as_json) as show:
+        for network in study_metrics(
+            model, target=target, directory=output, records=records or str(output / "study.db"),
+            events=show, progress=say, **options,
+        ):  # fmt: skip
+            networks.append(network)
+            say(f"Seed {network.seed}, {network.metric}: {network.estimated_us:,.1f} us")
+        report = {**summary(networks), "output": str(output)}
+        (output / "networks.json").write_text(json.dumps(report, indent=1) + "\n")
+        if as_json:
+            emit(report)
+    if not as_json:
+        print(networks_text(report))
+
+
+def networks_text(report: dict[str, Any]) -> str:
+    """Return a study of networks as text: seeds, then the tasks that differ, and by what."""
+    lines = [
+        f"seed {row['seed']}: {row['tuned_for_time_us']:,.1f} us tuned for {report['judge']}, "
+        f"{row['tuned_for_packets_us']:,.1f} us for {report['rival']}, x {row['ratio']:.3f} "
+        f"({row['measured'][0]} and {row['measured'][1]} candidates)"
+        for row in report["seeds"]
+    ]
+    for task in report["tasks"]:
+        told = _parts_text(task["parts_us"], 3)
+        lines.append(
+            f"{task['difference_us']:+9.1f} us ({told})  {task['count']} x {task['workload']}"
+        )
+    if report["geomean_ratio"] is not None:
+        told = _parts_text(report["parts_us"], len(report["parts_us"]))
+        lines.append(f"mean difference of all tasks: {told} us")
+        lines.append(f"geometric mean of the ratios: {report['geomean_ratio']:.3f}")
+    return "\n".join(lines)
+
+
+def _parts_text(parts: dict[str, float], most: int) -> str:
+    largest = sorted(parts.items(), key=lambda part: -abs(part[1]))[:most]
+    return ", ".join(f"{part} {us:+,.1f}" for part, us in largest)
 
 
 def summary_text(rows: Sequence[dict[str, Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vrmpy_tune.errors import RecordFormatError
@@ -231,6 +231,19 @@ class Record:
                 f"{record.short_id}: it was altered."
             )
         return record
+
+    def under(self, metric: str) -> Record:
+        """Return what the same run says under another metric of packets.
+
+        Raises
+        ------
+        ValueError
+            If it is a time: that was estimated in the run, or is not known.
+        """
+        if is_time(metric):
+            raise ValueError(f"{metric} is a time, which no other figure stands for")
+        identity = replace(self.identity, metric=metric)
+        return replace(self, identity=identity, counts=replace(self.counts, time=None))
 
     def to_json(self) -> dict[str, Json]:
         """Return the record as JSON data: the identity's fields first, then the figures."""

@@ -78,13 +78,13 @@ def stream(operation: str, count: int, tasks: int) -> PublishedKernel:
     def body(a: Any, b: Any, c: Any) -> None:
         with T.serial(0, count) as n, T.sblock("c_buffer"):
             row = T.axis.spatial(count, n)
-            value = _intrinsic(
+            value = intrinsic(
                 kind.intrinsic, f"{kind.dtype}x{kind.lanes}", _vector(a, row), _vector(b, row)
             )
             T.buffer_store(c, value, [row, T.ramp(0, 1, kind.lanes)])
 
     shapes = ((count, VECTOR_BYTES), (count, VECTOR_BYTES))
-    kernel = _kernel(shapes, TensorSpec((count, kind.lanes), kind.dtype), body)
+    kernel = program(_bytes(shapes), TensorSpec((count, kind.lanes), kind.dtype), body)
     if tasks == 1:
         return kernel
     schedule = s_tir.Schedule(kernel.module)
@@ -111,11 +111,11 @@ def convolution(rows: int, width: int) -> PublishedKernel:
             with T.init(), T.serial(0, LANES) as x:
                 T.buffer_store(c, 0, [row, x])
             sums = c.vload([row, 0], dtype=_WORDS)
-            value = _intrinsic("vrmpyubv.acc", _WORDS, sums, _vector(a, row), _vector(w, tap))
+            value = intrinsic("vrmpyubv.acc", _WORDS, sums, _vector(a, row), _vector(w, tap))
             T.buffer_store(c, value, [row, T.ramp(0, 1, LANES)])
 
     shapes = ((rows, VECTOR_BYTES), (width, VECTOR_BYTES))
-    return _kernel(shapes, TensorSpec((rows, LANES), "int32"), body)
+    return program(_bytes(shapes), TensorSpec((rows, LANES), "int32"), body)
 
 
 def dense() -> PublishedKernel:
@@ -150,36 +150,38 @@ def dense() -> PublishedKernel:
                 scalar = T.reinterpret("int32", x.vload([at[0], word * REDUCE], dtype="uint8x4"))
                 weights = w.vload([at[1], word * VECTOR_BYTES], dtype=f"uint8x{VECTOR_BYTES}")
                 sums = c.vload([at[0], at[1] * LANES], dtype=_WORDS)
-                value = _intrinsic(
+                value = intrinsic(
                     "vrmpyub.acc", _WORDS, sums, T.reinterpret(_WORDS, weights), scalar
                 )
                 T.buffer_store(c, value, [at[0], T.ramp(at[1] * LANES, 1, LANES)])
 
-    return _kernel(shapes, output, body)
+    return program(_bytes(shapes), output, body)
 
 
-def _kernel(
-    shapes: tuple[tuple[int, int], ...],
-    output: TensorSpec,
-    body: Callable[[Any, Any, Any], None],
+def program(
+    inputs: tuple[TensorSpec, ...], output: TensorSpec, body: Callable[..., None]
 ) -> PublishedKernel:
+    """Return the program that ``body`` writes, given the inputs' buffers and the output's."""
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         T.func_attr({"global_symbol": "main", "tirx.noalias": True})
         buffers = [
-            T.arg(name, T.buffer(shape, "uint8", align=ALIGNMENT))
-            for name, shape in zip("ab", shapes, strict=True)
+            T.arg(f"p{number}", T.buffer(one.shape, one.dtype, align=ALIGNMENT))
+            for number, one in enumerate((*inputs, output))
         ]
-        buffers.append(T.arg("c", T.buffer(output.shape, output.dtype, align=ALIGNMENT)))
         body(*buffers)
-    inputs = tuple(TensorSpec(shape, "uint8") for shape in shapes)
     return PublishedKernel(tvm.IRModule({"main": builder.get()}), inputs, output)
+
+
+def _bytes(shapes: tuple[tuple[int, int], ...]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(shape, "uint8") for shape in shapes)
 
 
 def _vector(buffer: Any, row: Any) -> Any:
     return T.reinterpret(_WORDS, buffer.vload([row, 0], dtype=f"uint8x{VECTOR_BYTES}"))
 
 
-def _intrinsic(name: str, dtype: str, *operands: Any) -> Any:
-    intrinsic = T.llvm_lookup_intrinsic_id(f"llvm.hexagon.V6.{name}.128B")
-    return T.call_llvm_intrin(dtype, intrinsic, *operands)
+def intrinsic(name: str, dtype: str, *operands: Any) -> Any:
+    """Return a call of one of LLVM's intrinsics of HVX."""
+    number = T.llvm_lookup_intrinsic_id(f"llvm.hexagon.V6.{name}.128B")
+    return T.call_llvm_intrin(dtype, number, *operands)

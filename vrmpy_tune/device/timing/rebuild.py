@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.toolchain.pool import CodegenPool
 
-_TARGET: Final = TARGETS["hexagon-v68"]
+TARGET: Final = TARGETS["hexagon-v68"]
 
 GENERATORS: Final = {one.name: one for one in codegen.CODE_GENERATORS}
 
@@ -131,8 +131,8 @@ def trace_points(
         if kernel is None:
             return None
         with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as scratch:
-            job = _build(kernel, pool, GENERATORS[generator], Path(scratch))
-            counts = device.trace(job, _operands(kernel), _TARGET, trace)
+            job = build(kernel, pool, GENERATORS[generator], Path(scratch))
+            counts = device.trace(job, _operands(kernel), TARGET, trace)
         return TracedPoint(point, trace, counts.packets_critical)
 
     with ThreadPoolExecutor(WORKERS, "trace") as threads:
@@ -146,18 +146,25 @@ def _operands(kernel: PublishedKernel) -> tuple[np.ndarray, ...]:
     return tuple(random.integers(0, 16, one.shape).astype(one.dtype) for one in kernel.inputs)
 
 
-def _build(
+def build(
     kernel: PublishedKernel,
     pool: CodegenPool,
     generator: codegen.CodeGenerator,
     directory: Path,
 ) -> Job:
-    text = pool.generate(_json(kernel.module), _TARGET, by_tvm=generator.by_tvm)
-    compiled = codegen.to_object(text, generator, _TARGET, directory)
+    """Return the call of a published program, built in ``directory`` with the phone's memset.
+
+    Raises
+    ------
+    BuildError
+        If it does not build.
+    """
+    text = pool.generate(_json(kernel.module), TARGET, by_tvm=generator.by_tvm)
+    compiled = codegen.to_object(text, generator, TARGET, directory)
     assembly = re.sub(r"\bcall memset\b", "call published_memset", compiled.assembly)
-    called = zig.assemble(assembly, _TARGET, directory, name="called")
+    called = zig.assemble(assembly, TARGET, directory, name="called")
     memset = directory / "memset.o"
-    zig.compile_c(_MEMSET, _TARGET, memset, ["-fno-builtin", "-fno-strict-aliasing"])
+    zig.compile_c(_MEMSET, TARGET, memset, ["-fno-builtin", "-fno-strict-aliasing"])
     merged = directory / "merged.o"
     link_relocatable([called.object_file, memset], merged)
     return Job(merged, "main", kernel.inputs, (kernel.output,))
