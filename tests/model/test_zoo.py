@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 
 from vrmpy_tune.errors import ModelError
-from vrmpy_tune.model.comparison import Reference, layer_differences, output_difference
+from vrmpy_tune.model.comparison import (
+    Reference,
+    layer_differences,
+    leaders_shared,
+    output_difference,
+)
+from vrmpy_tune.model.edge import quantized
 from vrmpy_tune.model.network import network_of
 from vrmpy_tune.model.onnx_import import import_onnx, integer_module, normalized_model
+from vrmpy_tune.model.reference import interpret
 from vrmpy_tune.model.zoo import ZOO, mobilenet_v2, resnet50, small_residual
 from vrmpy_tune.model.zoo.inputs import inputs
 from vrmpy_tune.model.zoo.mobilenet import mobilenet_v2_float, normalized
@@ -101,6 +108,33 @@ def test_real_weights_know_what_pictures_show() -> None:
     for name, label in (("chelsea", 285), ("coffee", 967)):
         values = normalized(picture(name, SIZE)[None])
         assert session.run(None, {"image": values})[0].argmax() == label
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "motorcycle_left", "camera"])
+def test_the_first_class_of_a_picture_is_onnxruntimes(name: str) -> None:
+    """Of pictures whose first class is further ahead than onnxruntime's two modes are apart."""
+    model = normalized_model(mobilenet_v2())
+    network, reference = network_of(integer_module(model)), Reference(model)
+    feed = {"image": normalized(picture(name, SIZE)[None])}
+    (port,), (result,) = network.inputs, network.outputs
+    plain, precise = (
+        quantized(result, reference.outputs(feed, precise=mode)[0]).astype(int).ravel()
+        for mode in (False, True)
+    )
+    second, first = np.sort(plain)[-2:]
+    assert first - second > np.abs(plain - precise).max()
+    own = interpret(network, {port.tensor: quantized(port, feed[port.name])})[result.tensor]
+    assert leaders_shared(own, plain, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "shared"),
+    [([9, 8, 7, 0, 0], 3), ([9, 8, 0, 7, 0], 3), ([9, 8, 0, 0, 7], 2), ([0, 0, 9, 8, 7], 2)],
+)
+def test_leaders_are_shared_up_to_ties(own: list[int], shared: int) -> None:
+    reference = np.asarray([5, 4, 3, 3, 1])
+    assert leaders_shared(np.asarray(own), reference, 3) == shared
 
 
 @pytest.mark.parametrize("size", [32, 33, 224])

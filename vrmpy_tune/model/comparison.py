@@ -174,6 +174,22 @@ def output_difference(
     return OutputDifference(_largest(own, plain), _largest(own, precise), _largest(plain, precise))
 
 
+def leaders_shared(own: np.ndarray, reference: np.ndarray, number: int) -> int:
+    """Return how many of the ``number`` largest values' places are the reference's, up to ties.
+
+    Parameters
+    ----------
+    own, reference:
+        Of the same number of classes.
+    number:
+        How many places, at least 1.  A place counts if its value in the reference is at least the
+        ``number``-th largest there.
+    """
+    places = np.argsort(-own.reshape(-1).astype(np.float64), kind="stable")[:number]
+    values = reference.reshape(-1)
+    return int(np.count_nonzero(values[places] >= np.sort(values)[-number]))
+
+
 def _largest(lhs: Sequence[np.ndarray], rhs: Sequence[np.ndarray]) -> int:
     return max(
         int(np.abs(one.astype(np.int32) - other.astype(np.int32)).max())

@@ -2,19 +2,25 @@
 
 For each input: the largest difference of a layer that is given onnxruntime's tensors; the logits'
 largest difference from onnxruntime without optimizations and with ``session.x64quantprecision``,
-and of these two modes from each other, all in units of the last place; and the first classes.
+and of these two modes from each other, all in units of the last place; the first classes; and how
+many of the integer network's first five are onnxruntime's, up to ties.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
 
-from vrmpy_tune.model.comparison import Reference, layer_differences, output_difference
+from vrmpy_tune.model.comparison import (
+    Reference,
+    layer_differences,
+    leaders_shared,
+    output_difference,
+)
 from vrmpy_tune.model.edge import quantized
 from vrmpy_tune.model.network import network_of
 from vrmpy_tune.model.onnx_import import integer_module, normalized_model
@@ -26,6 +32,8 @@ from vrmpy_tune.model.zoo.pictures import PICTURES, picture
 if TYPE_CHECKING:
     from vrmpy_tune.model.network import Network
     from vrmpy_tune.model.zoo.models import ZooModel
+
+LEADERS: Final = 5
 
 
 def main() -> None:
@@ -55,13 +63,16 @@ def _compare(one: ZooModel, number: int | None, *, pictures: bool) -> None:
     print(f"{one.name}: {path}")
     print(f"{len(network.layers)} layers, {len(plain.layers)} before fusion")
     header = ("input", "layers off by", "share", "unoptimized", "precise", "modes", "integer",
-              "onnxruntime", "float")  # fmt: skip
+              "onnxruntime", "float", "first five")  # fmt: skip
     print(" | ".join(header))
     size = port.shape[-1]
     chosen = inputs(size)
     if pictures:
         chosen = {name: picture(name, size) for name in PICTURES}
-    for name, pixels in list(chosen.items())[:number]:
+    agreed = {"onnxruntime's": 0, "the float network's": 0}
+    names = list(chosen)[:number]
+    for name in names:
+        pixels = chosen[name]
         feed = {port.name: one.prepare(pixels[None])}
         differences = layer_differences(plain, reference, feed)
         outputs = output_difference(network, reference, feed)
@@ -73,9 +84,14 @@ def _compare(one: ZooModel, number: int | None, *, pictures: bool) -> None:
             whole.run(None, feed)[0],
         )
         classes = [str(int(np.argmax(logits))) for logits in first]
+        for whose, theirs in zip(agreed, first[1:], strict=True):
+            agreed[whose] += leaders_shared(first[0], theirs, 1)
         figures = (outputs.unoptimized, outputs.precise, outputs.modes)
         cells = (name, f"{largest} ({len(differences)} compared)", f"{share:.4%}", *figures)
-        print(" | ".join([*(str(cell) for cell in cells), *classes]), flush=True)
+        five = f"{leaders_shared(first[0], first[1], LEADERS)} of {LEADERS}"
+        print(" | ".join([*(str(cell) for cell in cells), *classes, five]), flush=True)
+    for whose, hits in agreed.items():
+        print(f"first class equal to {whose}: {hits} of {len(names)}")
 
 
 def _save(one: ZooModel, directory: Path) -> None:
