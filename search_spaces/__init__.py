@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final
 
+from search_spaces.memory import Memory
+
 if TYPE_CHECKING:
     import tvm
 
@@ -39,9 +41,21 @@ def all_spaces() -> tuple[Space, ...]:
     )
 
 
-def spaces_for(workload: Workload, target: HexagonTarget) -> tuple[Space, ...]:
-    """Return the spaces that can hold the best kernel of ``workload`` on ``target``."""
-    return tuple(space for space in all_spaces() if space.applies(workload, target))
+def spaces_for(
+    workload: Workload, target: HexagonTarget, memories: tuple[Memory, ...] = (Memory.CACHED,)
+) -> tuple[Space, ...]:
+    """Return the spaces that can hold the best kernel of ``workload`` on ``target``.
+
+    Parameters
+    ----------
+    memories:
+        Where weights may be while they are multiplied.  By packets, VTCM never pays.
+    """
+    return tuple(
+        space
+        for space in all_spaces()
+        if space.memory in memories and space.applies(workload, target)
+    )
 
 
 def find_space(name: str) -> Space | None:

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Final
 from search_spaces.decisions import Decisions
 from search_spaces.epilogue import epilogue_of
 from search_spaces.geometry import geometry
+from search_spaces.memory import DESCRIPTIONS, STAGED, Memory
 from search_spaces.operands import packed_arguments, parameters
-from search_spaces.program import Form, build_program
+from search_spaces.program import FORMS, Form, build_program
 from search_spaces.space import Space
-from search_spaces.tiling import apply, sketches
+from search_spaces.tiling import apply, sketches, staged_sketches
 from vrmpy_tune.device.protocol import TensorSpec
 from vrmpy_tune.workload import Contraction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     import tvm
     from tvm.s_tir import Schedule, Trace
 
     from search_spaces.geometry import Geometry
+    from search_spaces.tiling import Sketch
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
 
@@ -39,14 +41,18 @@ class ContractionSpace(Space):
     ----------
     form:
         Form of the multiplication.
+    memory:
+        Where weights are while they are multiplied.
     """
 
     form: Form
+    memory: Memory = Memory.CACHED
 
     @property
     def name(self) -> str:
         """Name and version, as records carry it, for example ``"dense.scalar/3"``."""
-        return f"{self.operator}.{self.form}/{self.version}"
+        plan = "" if self.memory is Memory.CACHED else f"-{self.memory}"
+        return f"{self.operator}.{self.form}{plan}/{self.version}"
 
     def geometry(self, workload: Contraction) -> Geometry:
         """Return the loop nest that the space schedules."""
@@ -55,6 +61,10 @@ class ContractionSpace(Space):
     def applies(self, workload: Workload, target: HexagonTarget) -> bool:  # noqa: D102
         if workload.operator != self.operator:
             return False
+        if self.memory is not Memory.CACHED:
+            view = self.geometry(_contraction(workload))
+            if not any(staged_sketches(view, target, self.memory)):
+                return False
         if self.form is Form.SPLAT:
             # Half as fast as the scalar forms where it issues once a packet, and worth that only
             # where the sums of activations, which signed weights cost the other form, weigh more.
@@ -100,14 +110,19 @@ class ContractionSpace(Space):
 
         def generate(base: Schedule) -> list[Schedule]:
             schedules = []
-            for sketch in sketches(view, target):
+            for sketch in self._sketches(view, target):
                 # Not base.copy(): in TVM 0.27 copies share nodes that primitives change in place.
                 schedule = Schedule(self.module(workload), seed=base.fork_seed())
-                apply(schedule, view, self.form, sketch, epilogue)
+                apply(schedule, view, self.form, sketch, epilogue, self.memory)
                 schedules.append(schedule)
             return schedules
 
         return generate
+
+    def _sketches(self, view: Geometry, target: HexagonTarget) -> Iterator[Sketch]:
+        if self.memory is Memory.CACHED:
+            return sketches(view, target)
+        return staged_sketches(view, target, self.memory)
 
     def estimate(self, workload: Workload, trace: Trace) -> float:  # noqa: D102
         return Decisions.of(trace).estimate(self.geometry(_contraction(workload)), self.form)
@@ -122,3 +137,14 @@ class ContractionSpace(Space):
 def _contraction(workload: Workload) -> Contraction:
     assert isinstance(workload, Contraction)  # what ``applies`` accepts is one
     return workload
+
+
+def contraction_spaces(operator: str, version: int, staged_version: int) -> tuple[Space, ...]:
+    """Return the spaces of an operator: in every form, and in every form through VTCM."""
+    plain = tuple(ContractionSpace(operator, version, text, form) for form, text in FORMS.items())
+    staged = tuple(
+        ContractionSpace(operator, staged_version, f"{text}; {DESCRIPTIONS[memory]}", form, memory)
+        for memory in STAGED
+        for form, text in FORMS.items()
+    )
+    return plain + staged

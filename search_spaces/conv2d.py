@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from search_spaces.contraction import ContractionSpace
-from search_spaces.program import FORMS
+from search_spaces.contraction import contraction_spaces
 
-SPACES: Final = tuple(
-    ContractionSpace("conv2d", 3, description, form) for form, description in FORMS.items()
-)
+SPACES: Final = contraction_spaces("conv2d", version=3, staged_version=1)

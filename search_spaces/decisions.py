@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from search_spaces.program import Form
 from search_spaces.rows import CONTEXTS
+from search_spaces.slabs import VECTOR_PACKETS, slab_bytes
 from search_spaces.tiling import SKETCH_ANNOTATION, Sketch
+from vrmpy_tune.target import VECTOR_BYTES
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
 from vrmpy_tune.workload import ceildiv
 
@@ -61,6 +63,9 @@ class Decisions:
         Splits of the rows of tiles: chunks, rows in a chunk.
     depth:
         Splits of kernel width x words: iterations, words in the loop body.
+    steps:
+        Splits of the output vectors whose weights go through VTCM: tasks, slabs in a task; else
+        empty.
     """
 
     sketch: Sketch
@@ -68,6 +73,7 @@ class Decisions:
     columns: tuple[int, ...]
     rows: tuple[int, ...]
     depth: tuple[int, ...]
+    steps: tuple[int, ...] = ()
 
     @staticmethod
     def of(trace: Trace) -> Decisions:
@@ -83,8 +89,8 @@ class Decisions:
                 generator = int(trace.decisions[instruction])
             elif kind == "SamplePerfectTile":
                 tiles.append(tuple(int(part) for part in trace.decisions[instruction]))
-        columns, rows, depth = tiles
-        return Decisions(sketch, generator, columns, rows, depth)
+        columns, rows, depth, *steps = tiles
+        return Decisions(sketch, generator, columns, rows, depth, *steps)
 
     def estimate(self, geometry: Geometry, form: Form) -> float:
         """Return the packets that this choice should take, about."""
@@ -107,9 +113,17 @@ class Decisions:
         tiles *= self.columns[0] * self.columns[1] * geometry.groups
         tiles *= geometry.vectors // self.sketch.vectors
         tasks = self.columns[0] * self.rows[0] * geometry.groups
-        tasks *= geometry.vectors // self.sketch.vectors
+        tasks *= self.steps[0] if self.steps else geometry.vectors // self.sketch.vectors
         idle = CONTEXTS * ceildiv(tasks, CONTEXTS) / tasks - 1
-        return tiles * tile * (1 + IDLE_COST * idle)
+        return (tiles * tile + self._moved(geometry)) * (1 + IDLE_COST * idle)
+
+    def _moved(self, geometry: Geometry) -> float:
+        """Return the packets, about, of bringing weights into VTCM."""
+        if not self.steps:
+            return 0.0
+        chunks = self.columns[0] * self.rows[0]
+        vectors = slab_bytes(geometry, geometry.vectors) * geometry.groups // VECTOR_BYTES
+        return VECTOR_PACKETS * chunks * vectors
 
     def numbers(self, geometry: Geometry, form: Form) -> list[float]:
         """Return the choice as features: sizes, register use, reuse, and the estimate."""
@@ -120,7 +134,7 @@ class Decisions:
         return [
             vectors,
             self.sketch.rows,
-            float(self.sketch.vtcm),
+            float(self.steps[-1] if self.steps else self.sketch.vtcm),
             *(float(self.generator == index) for index in range(len(CODE_GENERATORS))),
             self.columns[-1],
             words,

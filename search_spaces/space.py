@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from search_spaces.memory import Memory
 from vrmpy_tune.device.protocol import TensorSpec
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Space(ABC):
     def name(self) -> str:
         """Name and version, as records carry it, for example ``"max_pool2d/1"``."""
         return f"{self.operator}/{self.version}"
+
+    @property
+    def memory(self) -> Memory:
+        """Where weights are while they are used."""
+        return Memory.CACHED
 
     def applies(self, workload: Workload, target: HexagonTarget) -> bool:
         """Whether this space can hold the best kernel of ``workload`` on ``target``."""

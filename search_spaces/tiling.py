@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces.epilogue import schedule_crop, schedule_store
+from search_spaces.memory import Memory
 from search_spaces.program import Form
 from search_spaces.rows import cut_row, parallel_rows
+from search_spaces.slabs import fits, slab_shape, stage_slabs
 from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
 from vrmpy_tune.intrin.restride import Rows, restride
@@ -22,6 +24,7 @@ from vrmpy_tune.intrin.table import Scopes, instruction
 from vrmpy_tune.target import LANES
 from vrmpy_tune.toolchain.codegen import ANNOTATION as CODEGEN_ANNOTATION
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
+from vrmpy_tune.toolchain.storage import VTCM_SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +83,15 @@ class Sketch:
         return max(1, free // (self.vectors * self.rows))
 
 
+def staged_sketches(
+    geometry: Geometry, target: HexagonTarget, memory: Memory
+) -> Iterator[Sketch]:
+    """Yield the design spaces of a geometry whose weights go through VTCM."""
+    for sketch in sketches(geometry, target):
+        if not sketch.vtcm and fits(memory, geometry, sketch.vectors, target.vtcm_bytes):
+            yield sketch
+
+
 def sketches(geometry: Geometry, target: HexagonTarget) -> Iterator[Sketch]:
     """Yield the design spaces of a geometry, the plainest first."""
     height, width = geometry.height, geometry.columns
@@ -102,7 +114,12 @@ def sketches(geometry: Geometry, target: HexagonTarget) -> Iterator[Sketch]:
 
 
 def apply(
-    sch: Schedule, geometry: Geometry, form: Form, sketch: Sketch, epilogue: Epilogue | None = None
+    sch: Schedule,
+    geometry: Geometry,
+    form: Form,
+    sketch: Sketch,
+    epilogue: Epilogue | None = None,
+    memory: Memory = Memory.CACHED,
 ) -> None:
     """Schedule the program in ``sch`` along ``sketch``, drawing the remaining decisions.
 
@@ -110,17 +127,24 @@ def apply(
     ----------
     epilogue:
         What is done with the accumulators of a program with 8-bit output.
+    memory:
+        Where weights are while they are multiplied.
     """
     scope = "global"
     if sketch.vtcm:
-        scope = "global.vtcm"
+        scope = VTCM_SCOPE
         sch.set_scope(sch.get_sblock("copy"), 0, scope)
     if geometry.is_staged:
         _schedule_staging(sch, geometry, scope)
     if geometry.window_factor:
         schedule_sums(sch, geometry, scope)
-    tile = _tile(sch, geometry, sketch, epilogue)
-    _finish(sch, geometry, form, scope, tile)
+    tile = _tile(sch, geometry, sketch, epilogue, memory)
+    weights = "global"
+    if memory is not Memory.CACHED:
+        weights = VTCM_SCOPE
+        dtype = "uint8" if form.weight_offset else geometry.rhs
+        stage_slabs(sch, memory, tile.slab, tile.step, slab_shape(geometry, sketch.vectors), dtype)
+    _finish(sch, geometry, form, Scopes(scalar=scope, vector=weights), tile)
     if epilogue is not None and geometry.is_cropped:
         schedule_crop(sch, geometry, epilogue)
     elif geometry.is_cropped:
@@ -186,11 +210,21 @@ class _Tile:
     body: tuple[Any, ...]
     lanes: Any
     epilogue: Epilogue | None
+    slab: Any = None
+    step: Any = None
 
 
-def _tile(sch: Schedule, geometry: Geometry, sketch: Sketch, epilogue: Epilogue | None) -> _Tile:
+def _tile(
+    sch: Schedule,
+    geometry: Geometry,
+    sketch: Sketch,
+    epilogue: Epilogue | None,
+    memory: Memory,
+) -> _Tile:
     """Split and order the loops; draw tile sizes and the order of pixels and channels."""
     multiply = sch.get_sblock("multiply")
+    staged = memory is not Memory.CACHED
+    slab = sch.cache_read(multiply, 1, VTCM_SCOPE) if staged else None
     b, y, x, *pixels, g, no, ni, dy, dx, ko, ki = sch.get_loops(multiply)
     rows_outer, row = sch.split(y, [None, sketch.rows])
     rows = sch.fuse(b, rows_outer)
@@ -209,15 +243,19 @@ def _tile(sch: Schedule, geometry: Geometry, sketch: Sketch, epilogue: Epilogue 
     depth_outer, word = sch.split(
         depth, sch.sample_perfect_tile(depth, n=2, max_innermost_factor=words)
     )
+    steps = []
+    if staged:
+        n_outer, *steps = sch.split(n_outer, sch.sample_perfect_tile(n_outer, n=2))
     sch.reorder(
-        row_chunk, chunk, g, n_outer, row_middle, x_middle,
+        row_chunk, chunk, g, n_outer, *steps, row_middle, x_middle,
         dy, depth_outer, word, row, column, *pixels, vector, ni, ki,
     )  # fmt: skip
     sch.parallel(sch.fuse(row_chunk, chunk, g, n_outer))
-    return _Tile(x_middle, dy, (word, row, column, *pixels, vector), ni, epilogue)
+    body = (word, row, column, *pixels, vector)
+    return _Tile(x_middle, dy, body, ni, epilogue, slab, *steps)
 
 
-def _finish(sch: Schedule, geometry: Geometry, form: Form, scope: str, tile: _Tile) -> None:
+def _finish(sch: Schedule, geometry: Geometry, form: Form, scopes: Scopes, tile: _Tile) -> None:
     """Put the stores behind the accumulators, and the instruction into the body."""
     multiply, store = sch.get_sblock("multiply"), sch.get_sblock("store")
     sch.reverse_compute_at(store, tile.position, preserve_unit_loops=True)
@@ -234,7 +272,7 @@ def _finish(sch: Schedule, geometry: Geometry, form: Form, scope: str, tile: _Ti
     sch.vectorize(init_lane)
     for loop in init_outer:
         sch.unroll(loop)
-    sch.tensorize(tile.lanes, rule(multiply_rule(geometry, form), Scopes(scalar=scope)))
+    sch.tensorize(tile.lanes, rule(multiply_rule(geometry, form), scopes))
     for loop in tile.body:
         sch.unroll(loop)
 

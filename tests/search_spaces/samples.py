@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tvm.s_tir import Schedule
 
 from search_spaces import all_spaces
+from search_spaces.memory import Memory
 from search_spaces.decisions import Decisions
 from search_spaces.program import Form
 from tests.toolchain.generated import V68
@@ -86,7 +87,9 @@ def spaces_of(workload: Workload) -> list[Space]:
     return [
         space
         for space in all_spaces()
-        if space.operator == workload.operator and space.form in forms
+        if space.operator == workload.operator
+        and space.form in forms
+        and space.memory is Memory.CACHED
     ]
 
 

@@ -117,6 +117,12 @@ def _row_widen(width: str, dtype: str, scope: str) -> str:
     return row_widen(int(width), dtype, scope)
 
 
+def _slab_load(mover: str, shape: str, dtype: str) -> str:
+    from vrmpy_tune.intrin.slab import Mover, slab_load
+
+    return slab_load(Mover(mover), tuple(int(extent) for extent in shape.split("x")), dtype)
+
+
 def _requantize(*parameters: str) -> str:
     from vrmpy_tune.intrin.requantize import Epilogue, requantize
 
@@ -134,5 +140,6 @@ _KINDS: Final[dict[str, Callable[..., str]]] = {
     "restride": _restride,
     "join_blocks": _join_blocks,
     "pixel_sum": _pixel_sum,
+    "slab_load": _slab_load,
 }
 """Makers of the rules that are not rows of the table, by kind."""

@@ -14,7 +14,7 @@ import tvm_ffi
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from search_spaces import all_spaces
+from search_spaces import spaces_for
 from vrmpy_tune.errors import StaleRecordError
 from vrmpy_tune.measurement import METRICS, figure_text
 from vrmpy_tune.replay import replay
@@ -114,9 +114,7 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
 
         for text in self.records.workloads():
             workload = parse_workload(text)
-            for space in all_spaces():
-                if not space.applies(workload, self.target):
-                    continue
+            for space in spaces_for(workload, self.target):
                 for module in (space.module(workload), space.plain_module(workload)):
                     known = self.programs.setdefault(tvm_ffi.structural_hash(module), [])
                     known.append((module, text, space.name))

@@ -12,6 +12,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from vrmpy_tune.toolchain.storage import place_buffers
+from vrmpy_tune.toolchain.transfers import call_transfers
 
 if TYPE_CHECKING:
     from vrmpy_tune.target import HexagonTarget
@@ -35,12 +36,15 @@ def lower(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
         s_tir.transform.CompactBufferAllocation(),
         s_tir.transform.LowerMatchBuffer(),
         s_tir.transform.StmtSimplify(),
+        s_tir.transform.InjectSoftwarePipeline(),
         s_tir.transform.LowerOpaqueBlock(),
         tirx.transform.FlattenBuffer(),
         tirx.transform.NarrowDataType(32),
         s_tir.transform.LoopPartition(),
         tirx.transform.VectorizeLoop(True),
         tirx.transform.StorageRewrite(),
+        s_tir.transform.LowerAsyncDMA(),
+        call_transfers(),
         tirx.transform.UnrollLoop(),
         s_tir.transform.RenormalizeSplitPattern(),
         tirx.transform.StmtSimplify(),

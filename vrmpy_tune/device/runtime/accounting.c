@@ -112,6 +112,9 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     return run_nested(body, closure, &environment); /* its context has but one thread */
   }
   ++parallel_depth;
+  uint32_t pending = dma_pending();
+  uint32_t tasks_at_once = (uint32_t)environment.num_task;
+  arenas_share(tasks_at_once < contexts ? tasks_at_once : contexts);
   uint64_t load[MAX_CONTEXTS] = {0};
   struct counters tasks = {0, 0, 0};
   int status = 0;
@@ -120,7 +123,11 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     status = run_task(body, task, &environment, closure, &cost);
     load[least_loaded(load)] += cost.packets;
     tasks = plus(tasks, cost);
+    if (dma_pending() != pending) {
+      failure("task %d ended with transfers of the DMA that it did not wait for", task);
+    }
   }
+  arenas_unite();
   --parallel_depth;
   uint64_t busiest = 0;
   for (uint32_t c = 0; c < contexts; ++c) {
@@ -186,6 +193,9 @@ int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t 
   TVMFFIAny result = {0};
   struct counters cost;
   int status = measured_call(kernel, arguments, count, &result, &cost);
+  if (status == 0 && dma_pending() != 0) {
+    failure("the kernel ended with transfers of the DMA that it did not wait for");
+  }
   cost = minus(minus(cost, call_cost), excluded);
   uint64_t serial = cost.packets - parallel_packets;
   accounts->packets_total = cost.packets;

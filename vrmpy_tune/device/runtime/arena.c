@@ -7,6 +7,8 @@
 #include "marks.h"
 #include "runtime.h"
 
+#include <stdio.h>
+
 #define MAX_BLOCKS 65536u
 #define CHUNK_BYTES (64u << 20) /* enough for most kernels; pages not used cost nothing */
 #define PATTERN_BYTES (1u << 20) /* filled before the first call */
@@ -43,6 +45,7 @@ struct arena {
 
 static struct arena workspace;
 static struct arena vtcm;
+static uint64_t vtcm_bytes; /* of the device */
 
 static uint64_t block_footprint(uint64_t bytes) {
   return GUARD_BYTES + round_up(bytes, VECTOR_BYTES) + GUARD_BYTES;
@@ -178,7 +181,8 @@ static int arena_check(const struct arena *arena, struct fault *fault) {
   return 1;
 }
 
-void arenas_create(uint64_t vtcm_bytes) {
+void arenas_create(uint64_t bytes) {
+  vtcm_bytes = bytes;
   arena_create(&workspace, "workspace", CLASS_WORKSPACE, UINT64_MAX);
   arena_create(&vtcm, "VTCM", CLASS_VTCM, vtcm_bytes);
   vtcm.last_in_first_out = 1;
@@ -191,6 +195,20 @@ void arenas_create(uint64_t vtcm_bytes) {
 void arenas_reset(uint32_t seed) {
   arena_reset(&workspace, seed);
   arena_reset(&vtcm, seed + 1);
+  arenas_unite(); /* the call before may have failed within a region */
+}
+
+/* Tasks run one after another here, but on the device at once, each with its own blocks. */
+void arenas_share(uint32_t workers) {
+  static char name[48];
+  snprintf(name, sizeof name, "VTCM of one of %u contexts", workers);
+  vtcm.name = name;
+  vtcm.limit = vtcm.live_bytes + (vtcm_bytes - vtcm.live_bytes) / workers;
+}
+
+void arenas_unite(void) {
+  vtcm.name = "VTCM";
+  vtcm.limit = vtcm_bytes;
 }
 
 int arenas_check(struct fault *fault) {

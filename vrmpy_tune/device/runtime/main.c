@@ -101,6 +101,7 @@ static void prepare_call(uint32_t set) {
     }
   }
   arenas_reset(seed_of(set, MAX_ARGUMENTS));
+  dma_reset();
   tvm_abi_clear_error();
 }
 

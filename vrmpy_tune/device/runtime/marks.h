@@ -15,5 +15,11 @@
 #define MARK_VTCM_BEGIN 4 /* argument: address where VTCM begins */
 #define MARK_VTCM_END 5   /* argument: address behind it */
 #define MARK_PROGRESS 6   /* a network is before or behind one of its layers */
+#define MARK_DMA_TO 7     /* argument: where the next transfer writes */
+#define MARK_DMA_FROM 8   /* argument: where it reads */
+#define MARK_DMA_START 9  /* argument: its bytes; the transfer is handed to the engine */
+#define MARK_DMA_WAIT 10  /* argument: how many of the call's transfers, in order, are waited for */
+#define MARK_ASIDE_BEGIN 11 /* until MARK_ASIDE_END, what is executed is the runtime's own */
+#define MARK_ASIDE_END 12
 
 #endif

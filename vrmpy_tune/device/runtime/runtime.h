@@ -84,6 +84,17 @@ void arenas_create(uint64_t vtcm_bytes);
 void arenas_reset(uint32_t seed);      /* before each call */
 int arenas_check(struct fault *fault); /* after each call; true when all guards are intact */
 
+/* Within a parallel region: VTCM that is not in use yet is split between so many contexts. */
+void arenas_share(uint32_t workers);
+void arenas_unite(void);
+
+/* --- dma.c: the user DMA ------------------------------------------------------------------- */
+
+void dma_reset(void); /* before each call */
+
+/* Transfers that were started, and not waited for. */
+uint32_t dma_pending(void);
+
 /* --- accounting.c: counters and the model of the HVX contexts ----------------------------- */
 
 struct accounts {

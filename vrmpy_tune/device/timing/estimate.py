@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
     from vrmpy_tune.device.timing.profile import Profile
 
-PARTS: Final = ("issue", "interlock", "l1", "l2", "memory", "imbalance", "overhead")
+PARTS: Final = (
+    "issue", "interlock", "l1", "l2", "memory", "vtcm", "dma", "imbalance", "overhead",
+)  # fmt: skip
 """Where time goes: one packet after another; registers that are not ready; scalar loads beyond L1;
-the port of L2; lines from beyond L2; contexts that wait for the busiest; calls, forks and joins."""
+the port of L2; lines from beyond L2; the port of VTCM; transfers of the DMA that are waited for;
+contexts that wait for the busiest; calls, forks and joins."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ PARAMETERS: Final = (
     "scalar_multiply_packets", "store_to_load_packets", "l1_bytes", "l1_ways", "l1_line_bytes",
     "l1_miss_cycles", "l2_bytes", "l2_ways", "l2_line_bytes", "l2_port_cycles",
     "system_cache_bytes", "system_cache_ways", "system_cache_ns", "system_cache_shared_ns",
-    "dram_ns", "dram_shared_ns", "vtcm_port_cycles", "fork_join_ns", "call_ns", "warm_calls",
+    "dram_ns", "dram_shared_ns", "vtcm_bytes", "vtcm_port_cycles", "dma_latency_ns",
+    "dma_line_ns", "fork_join_ns", "call_ns", "warm_calls",
 )  # fmt: skip
 """Names of all parameters but the clock; ``machine.h`` says what they are, their ends the units."""
 

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-void machine_create(struct machine *machine, const struct parameters *parameters) {
+void machine_create(struct machine *machine, const struct parameters *parameters,
+                    uint32_t transfers) {
   memset(machine, 0, sizeof *machine);
   machine->parameters = *parameters;
   const struct parameters *p = &machine->parameters;
@@ -14,9 +15,11 @@ void machine_create(struct machine *machine, const struct parameters *parameters
     cache_create(&machine->contexts[c].l1, (uint64_t)p->l1_bytes, (uint32_t)p->l1_ways,
                  (uint32_t)p->l1_line_bytes);
   }
+  dma_create(&machine->dma, transfers);
 }
 
 void machine_destroy(struct machine *machine) {
+  dma_destroy(&machine->dma);
   cache_destroy(&machine->l2);
   cache_destroy(&machine->system_cache);
   for (int64_t c = 0; c < machine->parameters.contexts; ++c) {
@@ -25,7 +28,8 @@ void machine_destroy(struct machine *machine) {
 }
 
 void machine_start(struct machine *machine, int64_t now) {
-  machine->l2_port_free = machine->vtcm_port_free = machine->memory_free = now;
+  machine->l2_port_free = machine->vtcm_port_free = now;
+  machine->memory_free = now > machine->dma.free ? now : machine->dma.free;
   for (int64_t c = 0; c < machine->parameters.contexts; ++c) {
     struct context *context = &machine->contexts[c];
     struct cache l1 = context->l1;
@@ -60,9 +64,9 @@ static void use_l2(struct machine *machine, struct context *context, uint32_t ad
   wait_until(context, later(alone, machine->memory_free), &context->parts.memory);
 }
 
-/* Take a port for `ticks` as soon as it is free. */
-static void take_port(struct context *context, int64_t *port_free, int64_t ticks) {
-  wait_until(context, *port_free, &context->parts.l2);
+/* Take a port for `ticks` as soon as it is free, and book the waiting to `part`. */
+static void take_port(struct context *context, int64_t *port_free, int64_t ticks, int64_t *part) {
+  wait_until(context, *port_free, part);
   *port_free = context->now + ticks;
 }
 
@@ -77,7 +81,8 @@ static void access_vector(struct machine *machine, struct context *context,
   uint32_t last = (access->address + access->bytes - 1) / (uint32_t)p->l2_line_bytes;
   int64_t lines = (int64_t)last - first + 1;
   if (in_vtcm(machine, access->address)) {
-    take_port(context, &machine->vtcm_port_free, lines * p->vtcm_port_ticks);
+    take_port(context, &machine->vtcm_port_free, lines * p->vtcm_port_ticks,
+              &context->parts.vtcm);
     return;
   }
   struct recent_stores *stores = &context->stores;
@@ -89,7 +94,7 @@ static void access_vector(struct machine *machine, struct context *context,
       }
     }
   }
-  take_port(context, &machine->l2_port_free, lines * p->l2_port_ticks);
+  take_port(context, &machine->l2_port_free, lines * p->l2_port_ticks, &context->parts.l2);
   for (uint32_t line = first; line <= last; ++line) {
     use_l2(machine, context, line * (uint32_t)p->l2_line_bytes);
   }
@@ -104,18 +109,51 @@ static void access_scalar(struct machine *machine, struct context *context,
                           const struct access *access) {
   const struct parameters *p = &machine->parameters;
   if (in_vtcm(machine, access->address)) {
-    take_port(context, &machine->vtcm_port_free, p->vtcm_port_ticks);
+    take_port(context, &machine->vtcm_port_free, p->vtcm_port_ticks, &context->parts.vtcm);
     return;
   }
   if (cache_use(&context->l1, access->address)) {
     return;
   }
   ++machine->l1_misses;
-  take_port(context, &machine->l2_port_free, p->l2_port_ticks);
+  take_port(context, &machine->l2_port_free, p->l2_port_ticks, &context->parts.l2);
   if (!access->is_store) { /* a store waits in its buffer */
     wait_until(context, context->now + p->l1_miss_ticks, &context->parts.l1);
   }
   use_l2(machine, context, access->address);
+}
+
+void machine_start_transfer(struct machine *machine, const struct context *context,
+                            const struct transfer *transfer) {
+  dma_start(&machine->dma, transfer, context->now + machine->parameters.dma_latency_ticks);
+}
+
+/* One side of a line that the engine moves, from tick `start`; returns when it is done. */
+static int64_t move_side(struct machine *machine, uint32_t address, int64_t start) {
+  const struct parameters *p = &machine->parameters;
+  if (in_vtcm(machine, address)) {
+    machine->vtcm_port_free = later(start, machine->vtcm_port_free) + p->vtcm_port_ticks;
+    return start + p->dma_line_ticks;
+  }
+  bool hit = cache_use(&machine->system_cache, address);
+  machine->system_cache_misses += !hit;
+  int64_t begin = later(start, machine->memory_free);
+  machine->memory_free =
+      begin + (hit ? p->dma_line_ticks : later(p->dma_line_ticks, p->dram_shared_ticks));
+  return machine->memory_free;
+}
+
+void machine_move_line(struct machine *machine) {
+  struct dma *dma = &machine->dma;
+  const struct transfer *transfer = &dma->queue[dma->first].transfer;
+  int64_t start = dma_next(dma);
+  int64_t read = move_side(machine, transfer->from + dma->moved, start);
+  int64_t written = move_side(machine, transfer->to + dma->moved, start);
+  dma_advance(dma, (uint32_t)machine->parameters.l2_line_bytes, later(read, written));
+}
+
+void machine_await(struct machine *machine, struct context *context, uint32_t number) {
+  wait_until(context, machine->dma.ends[number], &context->parts.dma);
 }
 
 void machine_issue(struct machine *machine, struct context *context, const struct packet *packet,

@@ -8,6 +8,7 @@
 #define VRMPY_MACHINE_H
 
 #include "cache.h"
+#include "dma.h"
 #include "packet.h"
 
 #include <stdint.h>
@@ -37,7 +38,10 @@
   apply(system_cache_shared_ticks) /* of one line, on what all contexts share */        \
   apply(dram_ticks)                                                                     \
   apply(dram_shared_ticks)                                                              \
+  apply(vtcm_bytes)            /* what a kernel may allocate; the runtime sees to it */  \
   apply(vtcm_port_ticks)                                                                \
+  apply(dma_latency_ticks)     /* from the start of a transfer to its first line */     \
+  apply(dma_line_ticks)        /* the engine's time for one line */                     \
   apply(fork_join_ticks)                                                                \
   apply(call_ticks)                                                                     \
   apply(warm_calls) /* calls before the one that is timed */
@@ -53,8 +57,10 @@ struct parameters {
   apply(issue)     /* one packet after the other */                              \
   apply(interlock) /* registers that were not ready */                           \
   apply(l1)        /* scalar loads that missed L1 */                             \
-  apply(l2)        /* the port of L2, or of VTCM, was taken */                   \
+  apply(l2)        /* the port of L2 was taken */                                \
   apply(memory)    /* lines that came from the system cache or DRAM */           \
+  apply(vtcm)      /* the port of VTCM was taken */                              \
+  apply(dma)       /* transfers that were waited for */                          \
   apply(imbalance) /* contexts that waited for the busiest one */                \
   apply(overhead)  /* calls, forks and joins */
 
@@ -96,6 +102,7 @@ struct machine {
   int64_t l2_port_free;
   int64_t vtcm_port_free;
   int64_t memory_free;
+  struct dma dma;
   uint32_t vtcm_begin;
   uint32_t vtcm_end;
   uint64_t l2_misses;
@@ -103,11 +110,23 @@ struct machine {
   uint64_t l1_misses;
 };
 
-void machine_create(struct machine *machine, const struct parameters *parameters);
+/* `transfers`: how many a call starts. */
+void machine_create(struct machine *machine, const struct parameters *parameters,
+                    uint32_t transfers);
 void machine_destroy(struct machine *machine);
 
 /* Let all contexts be idle at tick `now`; caches stay as they are. */
 void machine_start(struct machine *machine, int64_t now);
+
+/* Let a context start a transfer. */
+void machine_start_transfer(struct machine *machine, const struct context *context,
+                            const struct transfer *transfer);
+
+/* Let the engine move one line of the transfers that were started; there is one. */
+void machine_move_line(struct machine *machine);
+
+/* Let a context wait for a transfer that is done. */
+void machine_await(struct machine *machine, struct context *context, uint32_t number);
 
 /* Issue one packet on a context. */
 void machine_issue(struct machine *machine, struct context *context, const struct packet *packet,

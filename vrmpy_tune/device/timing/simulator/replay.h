@@ -4,9 +4,12 @@
 
 #include "machine.h"
 
+#define STEP_START UINT32_MAX      /* in place of a packet: a transfer of the DMA starts */
+#define STEP_WAIT (UINT32_MAX - 1) /* is waited for */
+
 struct step { /* one packet that was executed */
-  uint32_t packet;       /* index into the trace's packets */
-  uint32_t access;       /* index of its first access */
+  uint32_t packet;       /* index into the trace's packets, or one of the two above */
+  uint32_t access;       /* index of its first access, or of the transfer */
   uint32_t access_count;
 };
 
@@ -23,11 +26,14 @@ struct trace {
   struct step *steps;
   struct access *accesses;
   struct stretch *stretches;
+  struct transfer *transfers;
   uint64_t packet_count;
   uint64_t step_count;
   uint64_t access_count;
   uint64_t stretch_count;
   uint64_t checkpoint_count;
+  uint32_t transfer_count;
+  uint64_t event_count; /* steps that are no packets */
   uint32_t vtcm_begin;
   uint32_t vtcm_end;
 };

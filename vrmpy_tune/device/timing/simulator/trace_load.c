@@ -21,6 +21,8 @@ struct reader {
   uint64_t step_capacity;
   uint64_t access_capacity;
   uint64_t stretch_capacity;
+  uint64_t transfer_capacity;
+  struct transfer transfer; /* that is being announced */
   uint64_t block_step; /* first step of the block that executes */
   uint32_t regions;
   bool is_between; /* behind a task; whether its region goes on is not known yet */
@@ -51,7 +53,34 @@ static void begin_stretch(struct reader *reader, uint32_t region, bool is_checkp
   trace->checkpoint_count += is_checkpoint;
 }
 
-static void read_mark(struct reader *reader, uint64_t word) {
+/* Put a step that is no packet where the execution is; whether it can be one. */
+static bool read_event(struct reader *reader, uint32_t kind, uint32_t transfer) {
+  struct trace *trace = reader->trace;
+  if (transfer >= trace->transfer_count) {
+    return false;
+  }
+  if (reader->is_between) {
+    reader->is_between = false;
+    begin_stretch(reader, 0, false);
+  }
+  GROW(trace->steps, trace->step_count, reader->step_capacity);
+  trace->steps[trace->step_count++] = (struct step){kind, transfer, 0};
+  trace->stretches[trace->stretch_count - 1].last = trace->step_count;
+  ++trace->event_count;
+  return true;
+}
+
+static bool read_transfer(struct reader *reader, uint32_t bytes) {
+  struct trace *trace = reader->trace;
+  uint64_t count = trace->transfer_count;
+  GROW(trace->transfers, count, reader->transfer_capacity);
+  reader->transfer.number = trace->transfer_count;
+  reader->transfer.bytes = bytes;
+  trace->transfers[trace->transfer_count++] = reader->transfer;
+  return read_event(reader, STEP_START, reader->transfer.number);
+}
+
+static bool read_mark(struct reader *reader, uint64_t word) {
   uint32_t what = (uint32_t)(word >> TRACE_MARK_SHIFT) & 0xff;
   uint32_t argument = (uint32_t)word;
   switch (what) {
@@ -73,9 +102,20 @@ static void read_mark(struct reader *reader, uint64_t word) {
   case MARK_VTCM_END:
     reader->trace->vtcm_end = argument;
     break;
+  case MARK_DMA_TO:
+    reader->transfer.to = argument;
+    break;
+  case MARK_DMA_FROM:
+    reader->transfer.from = argument;
+    break;
+  case MARK_DMA_START:
+    return read_transfer(reader, argument);
+  case MARK_DMA_WAIT:
+    return read_event(reader, STEP_WAIT, argument - 1);
   default:
     break;
   }
+  return true;
 }
 
 static const uint64_t *read_definition(struct reader *reader, const uint64_t *at,
@@ -156,7 +196,7 @@ static const char *read_words(struct reader *reader, const uint64_t *at, const u
       ++at;
       break;
     case TRACE_MARK:
-      read_mark(reader, word);
+      good = read_mark(reader, word);
       ++at;
       break;
     case TRACE_DEFINE:

@@ -44,6 +44,7 @@ static uint64_t buffer[BUFFER_WORDS];
 static size_t buffered;
 static uint32_t block_count;
 static bool recording;
+static bool aside; /* what executes is the runtime's own */
 static bool finished;
 
 /* The run of adjacent accesses that the last word stands for. */
@@ -98,7 +99,7 @@ static void define(struct block *block) {
 
 static void on_block(unsigned int vcpu, void *data) {
   (void)vcpu;
-  if (!recording) {
+  if (!recording || aside) {
     return;
   }
   struct block *block = data;
@@ -111,7 +112,7 @@ static void on_block(unsigned int vcpu, void *data) {
 
 static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
   (void)vcpu;
-  if (!recording) {
+  if (!recording || aside) {
     return;
   }
   const struct packet *packet = data;
@@ -158,6 +159,10 @@ static void on_syscall(qemu_plugin_id_t id, unsigned int vcpu, int64_t number, u
       finished = true;
     }
     break;
+  case MARK_ASIDE_BEGIN:
+  case MARK_ASIDE_END:
+    aside = what == MARK_ASIDE_BEGIN;
+    break;
   default:
     /* VTCM is announced before the first call. */
     if (recording || what == MARK_VTCM_BEGIN || what == MARK_VTCM_END) {
@@ -175,7 +180,9 @@ static bool is_measuring(const struct qemu_plugin_insn *packet) {
       "accounting_resume", "vrmpy_progress",    "map_isolated",
       "mmap",              "__mmap",            "mprotect",
       "__mprotect",        "__vm_wait",         "pattern_fill",
-      "pattern_mismatch",  "first_difference",
+      "pattern_mismatch",  "first_difference",  "dma_announce",
+      "dma_finish",        "dma_pending",       "arenas_share",
+      "arenas_unite",
   };
   const char *symbol = qemu_plugin_insn_symbol(packet);
   for (size_t i = 0; symbol != NULL && i < sizeof functions / sizeof *functions; ++i) {
