@@ -113,7 +113,7 @@ class ContractionSpace(Space):
             for sketch in self._sketches(view, target):
                 # Not base.copy(): in TVM 0.27 copies share nodes that primitives change in place.
                 schedule = Schedule(self.module(workload), seed=base.fork_seed())
-                apply(schedule, view, self.form, sketch, epilogue, self.memory)
+                apply(schedule, view, self.form, sketch, epilogue, memory=self.memory)
                 schedules.append(schedule)
             return schedules
 

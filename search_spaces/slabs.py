@@ -46,7 +46,7 @@ def fits(memory: Memory, geometry: Geometry, vectors: int, vtcm_bytes: int) -> b
 
 
 def stage_slabs(
-    sch: Schedule, memory: Memory, slab: Any, step: Any, shape: tuple[int, ...], dtype: str
+    sch: Schedule, memory: Memory, slab: Any, step: Any, *, shape: tuple[int, ...], dtype: str
 ) -> None:
     """Bring each slab into VTCM when its step of the task begins, or one step before.
 
@@ -73,4 +73,3 @@ def stage_slabs(
     while shape[0] == 1:
         shape = shape[1:]
     sch.tensorize(inner[0], slab_load(mover, shape, dtype))
-

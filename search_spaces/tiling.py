@@ -83,9 +83,7 @@ class Sketch:
         return max(1, free // (self.vectors * self.rows))
 
 
-def staged_sketches(
-    geometry: Geometry, target: HexagonTarget, memory: Memory
-) -> Iterator[Sketch]:
+def staged_sketches(geometry: Geometry, target: HexagonTarget, memory: Memory) -> Iterator[Sketch]:
     """Yield the design spaces of a geometry whose weights go through VTCM."""
     for sketch in sketches(geometry, target):
         if not sketch.vtcm and fits(memory, geometry, sketch.vectors, target.vtcm_bytes):
@@ -119,6 +117,7 @@ def apply(
     form: Form,
     sketch: Sketch,
     epilogue: Epilogue | None = None,
+    *,
     memory: Memory = Memory.CACHED,
 ) -> None:
     """Schedule the program in ``sch`` along ``sketch``, drawing the remaining decisions.
@@ -143,7 +142,8 @@ def apply(
     if memory is not Memory.CACHED:
         weights = VTCM_SCOPE
         dtype = "uint8" if form.weight_offset else geometry.rhs
-        stage_slabs(sch, memory, tile.slab, tile.step, slab_shape(geometry, sketch.vectors), dtype)
+        shape = slab_shape(geometry, sketch.vectors)
+        stage_slabs(sch, memory, tile.slab, tile.step, shape=shape, dtype=dtype)
     _finish(sch, geometry, form, Scopes(scalar=scope, vector=weights), tile)
     if epilogue is not None and geometry.is_cropped:
         schedule_crop(sch, geometry, epilogue)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from tvm.s_tir import Schedule
 
 from search_spaces import all_spaces
-from search_spaces.memory import Memory
 from search_spaces.decisions import Decisions
+from search_spaces.memory import Memory
 from search_spaces.program import Form
 from tests.toolchain.generated import V68
 from vrmpy_tune.workload import parse_workload

@@ -1,8 +1,8 @@
 """Copies by the user DMA: TVM's own asynchronous pipelines, on this project's runtime.
 
-A loop that is annotated with ``software_pipeline_async_stages`` becomes ``dma_copy`` and ``dma_wait``
-by TVM's ``InjectSoftwarePipeline`` and ``LowerAsyncDMA``.  What TVM makes of those in turn is calls
-of packed functions of its device API for Hexagon, which needs Qualcomm's SDK; here they become calls
+A loop annotated with ``software_pipeline_async_stages`` becomes ``dma_copy`` and ``dma_wait`` by
+TVM's ``InjectSoftwarePipeline`` and ``LowerAsyncDMA``.  What TVM makes of those in turn is calls of
+packed functions of its device API for Hexagon, which needs Qualcomm's SDK; here they become calls
 of the on-device runtime (``device/runtime/dma.c``), which means the same by them.
 """
 
