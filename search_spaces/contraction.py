@@ -125,13 +125,15 @@ class ContractionSpace(Space):
         return staged_sketches(view, target, self.memory)
 
     def estimate(self, workload: Workload, trace: Trace) -> float:  # noqa: D102
-        return Decisions.of(trace).estimate(self.geometry(_contraction(workload)), self.form)
+        view = self.geometry(_contraction(workload))
+        return Decisions.of(trace).estimate(view, self.form, self.memory)
 
     def is_good(self, trace: Trace) -> bool:  # noqa: D102
         return Decisions.of(trace).depth[-1] % WHOLE_WORDS == 0
 
     def features(self, workload: Workload, trace: Trace) -> list[float]:  # noqa: D102
-        return Decisions.of(trace).numbers(self.geometry(_contraction(workload)), self.form)
+        view = self.geometry(_contraction(workload))
+        return Decisions.of(trace).numbers(view, self.form, self.memory)
 
 
 def _contraction(workload: Workload) -> Contraction:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from search_spaces.memory import Memory
 from search_spaces.program import Form
 from search_spaces.rows import CONTEXTS
-from search_spaces.slabs import VECTOR_PACKETS, slab_bytes
+from search_spaces.slabs import moving_packets
 from search_spaces.tiling import SKETCH_ANNOTATION, Sketch
-from vrmpy_tune.target import VECTOR_BYTES
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
 from vrmpy_tune.workload import ceildiv
 
@@ -92,7 +92,7 @@ class Decisions:
         columns, rows, depth, *steps = tiles
         return Decisions(sketch, generator, columns, rows, depth, *steps)
 
-    def estimate(self, geometry: Geometry, form: Form) -> float:
+    def estimate(self, geometry: Geometry, form: Form, memory: Memory = Memory.CACHED) -> float:
         """Return the packets that this choice should take, about."""
         pixels = self.sketch.rows * self.columns[-1] * geometry.unit[0]
         multiplies = self.sketch.vectors * pixels
@@ -115,17 +115,15 @@ class Decisions:
         tasks = self.columns[0] * self.rows[0] * geometry.groups
         tasks *= self.steps[0] if self.steps else geometry.vectors // self.sketch.vectors
         idle = CONTEXTS * ceildiv(tasks, CONTEXTS) / tasks - 1
-        return (tiles * tile + self._moved(geometry)) * (1 + IDLE_COST * idle)
-
-    def _moved(self, geometry: Geometry) -> float:
-        """Return the packets, about, of bringing weights into VTCM."""
         if not self.steps:
-            return 0.0
+            return tiles * tile * (1 + IDLE_COST * idle)
         chunks = self.columns[0] * self.rows[0]
-        vectors = slab_bytes(geometry, geometry.vectors) * geometry.groups // VECTOR_BYTES
-        return VECTOR_PACKETS * chunks * vectors
+        moving = moving_packets(memory, geometry, chunks, self.steps[-1])
+        return (tiles * tile + moving) * (1 + idle)  # VTCM is for time, on all contexts
 
-    def numbers(self, geometry: Geometry, form: Form) -> list[float]:
+    def numbers(
+        self, geometry: Geometry, form: Form, memory: Memory = Memory.CACHED
+    ) -> list[float]:
         """Return the choice as features: sizes, register use, reuse, and the estimate."""
         pixels = self.sketch.rows * self.columns[-1] * geometry.unit[0]
         vectors, words = self.sketch.vectors, self.depth[-1]
@@ -147,5 +145,5 @@ class Decisions:
             self.columns[1],
             self.rows[1],
             self.depth[0],
-            self.estimate(geometry, form) / max(1, bound),
+            self.estimate(geometry, form, memory) / max(1, bound),
         ]

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
     from search_spaces.geometry import Geometry
 
-VECTOR_PACKETS: Final = 1.5
-"""What it costs to move a vector into VTCM, in packets, wherever it comes from: next to nothing
-beside multiplying it many times, but of choices that are equal otherwise, the one that moves every
-slab once is worth more."""
-
+VECTOR_PACKETS: Final = {Memory.COPIED: 15.0, Memory.DMA: 10.0, Memory.PIPELINED: 10.0}
+"""What bringing a vector into VTCM costs, in packets of all contexts together: four of them wait
+for what moves at 3 to 6 ns a vector (``device/timing/profiles``)."""
 
 STEP_DEPTH: Final = 2
 """Loops round a slab: the parallel one, and that over the task's slabs."""
@@ -73,3 +71,18 @@ def stage_slabs(
     while shape[0] == 1:
         shape = shape[1:]
     sch.tensorize(inner[0], slab_load(mover, shape, dtype))
+
+
+def moving_packets(memory: Memory, geometry: Geometry, chunks: int, steps: int) -> float:
+    """Return what bringing all weights into VTCM costs, about, in packets of all contexts together.
+
+    Parameters
+    ----------
+    chunks:
+        How often each weight is brought.
+    steps:
+        Slabs of a task; where they are brought one ahead, the first is waited for.
+    """
+    vectors = slab_bytes(geometry, geometry.vectors) * geometry.groups // VECTOR_BYTES
+    exposed = 1 / steps if memory is Memory.PIPELINED else 1.0
+    return VECTOR_PACKETS[memory] * chunks * vectors * exposed

@@ -18,6 +18,7 @@ import typer
 from vrmpy_tune.cli import (
     bench,
     calibrate,
+    compare_memory,
     compile,
     doctor,
     explain,
@@ -55,6 +56,7 @@ app.command("compile")(compile.compile_kernels)
 app.command("run")(run_artifact.run_kernels)
 app.command("bench")(bench.bench)
 app.command("calibrate")(calibrate.calibrate)
+app.command("compare-memory")(compare_memory.compare_memory)
 app.command("explain")(explain.explain_workloads)
 app.add_typer(records.app, name="records")
 app.command("study")(study.study_searches)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
+from search_spaces.memory import Memory
 from vrmpy_tune.errors import UsageError, WorkloadError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.model.opening import is_model
@@ -52,6 +53,15 @@ Device: TypeAlias = Annotated[
 Sources: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--records", metavar="URL", help=f"{STORE_HELP} Also .jsonl; may be repeated."),
+]
+Memories: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--memory",
+        metavar="PLAN",
+        help="Where weights may be while they are multiplied: "
+        f"{', '.join(Memory)}. May be repeated; {Memory.CACHED} by default.",
+    ),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -137,6 +147,20 @@ def check_metric(metric: str | None) -> str | None:
     if metric is not None and metric not in METRICS:
         raise UsageError(f"There is no metric '{metric}'; use one of {', '.join(METRICS)}.")
     return metric
+
+
+def read_memories(given: Sequence[str] | None) -> tuple[Memory, ...]:
+    """Return the plans that were named, in their own order; the plain one by default.
+
+    Raises
+    ------
+    UsageError
+        If there is no such plan.
+    """
+    for name in given or ():
+        if name not in list(Memory):
+            raise UsageError(f"There is no plan '{name}' of memory; use {', '.join(Memory)}.")
+    return tuple(one for one in Memory if one in (given or ())) or (Memory.CACHED,)
 
 
 def read_duration(text: str) -> float:

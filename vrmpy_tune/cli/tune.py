@@ -12,12 +12,14 @@ from vrmpy_tune.cli.options import (
     STORE_HELP,
     Device,
     Json,
+    Memories,
     SuiteName,
     Target,
     Variants,
     Workloads,
     check_metric,
     read_duration,
+    read_memories,
     read_model,
     read_selection,
     waiting,
@@ -73,6 +75,7 @@ def tune_workloads(
     transfer: Annotated[
         bool, typer.Option(help="Start from what records of similar workloads say.")
     ] = True,
+    memory: Memories = None,
     early_stop: Annotated[
         bool, typer.Option(help="Leave trials over that would be of no use.")
     ] = True,
@@ -92,9 +95,12 @@ def tune_workloads(
     model = read_model(workloads, suite, variant)
     if model is None and top_tasks is not None:
         raise UsageError("--top-tasks is for models.")
+    if model is not None and memory:
+        raise UsageError("--memory is for workloads; a model's layers are tuned without VTCM.")
     chosen = [] if model else read_selection(workloads, suite, variant, say)
     hexagon = parse_target(target)
     check_metric(metric)
+    memories = read_memories(memory)
     effort_called(effort)
     seconds = None if time is None else read_duration(time)
     if wait is not None:
@@ -120,9 +126,9 @@ def tune_workloads(
 
             run = partial(tune_model, model, top_tasks=top_tasks, leave_out=say)
         elif suite:
-            run = partial(tune, _with_spaces(chosen, hexagon))
+            run = partial(tune, _with_spaces(chosen, hexagon), memories=memories)
         else:
-            run = partial(tune, chosen)
+            run = partial(tune, chosen, memories=memories)
         results = run(
             target=hexagon,
             device=device,

@@ -13,6 +13,7 @@ from vrmpy_tune.closing import ClosedOnExit
 from vrmpy_tune.device.protocol import DeviceInfo, Limits, RunResult
 from vrmpy_tune.device.simulator import find_simulator, plugin_loads
 from vrmpy_tune.device.timing.estimate import estimate_time
+from vrmpy_tune.device.timing.profile import profile_of
 from vrmpy_tune.device.timing.tracing import find_trace_plugin, write_trace
 from vrmpy_tune.device.wire import STATUS_RUNTIME_FAILURE, Call, decode_result, encode_job
 from vrmpy_tune.errors import BuildError, BuildTimeoutError, DeviceError
@@ -117,6 +118,7 @@ class QemuDevice(ClosedOnExit):
             If an input does not have the shape and type that the job states.
         """
         self._require_open()
+        target = _as_timed(target, job.time_metric)
         cpu = self._simulator.cpu_for(target)
         if cpu is None:
             runnable = ", ".join(self.info().targets)
@@ -249,6 +251,14 @@ class QemuDevice(ClosedOnExit):
             retryable = finished.ending is Ending.WALL_LIMIT
             return RunResult(Outcome.TIMEOUT, message, retryable=retryable)
         return RunResult(Outcome.CRASH, _crash_message(finished))
+
+
+def _as_timed(target: HexagonTarget, metric: str | None) -> HexagonTarget:
+    """Return a target with no more VTCM than the device has whose time is estimated."""
+    if metric is None:
+        return target
+    available = round(profile_of(metric).value("vtcm_bytes"))
+    return replace(target, vtcm_bytes=min(target.vtcm_bytes, available))
 
 
 def _crash_message(finished: Finished) -> str:

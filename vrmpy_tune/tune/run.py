@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from search_spaces import spaces_for
+from search_spaces.memory import Memory
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import DeviceError, NoValidCandidateError, UsageError
 from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, Outcome, is_time
@@ -151,6 +152,7 @@ def tune(
     early_stop: bool = True,
     search: str = "evolutionary",
     shares: Mapping[Workload, int] | None = None,
+    memories: Sequence[Memory] = (Memory.CACHED,),
     command: str | None = None,
     events: Callable[[Event], None] = lambda _: None,
 ) -> list[TuneResult]:
@@ -181,6 +183,8 @@ def tune(
         ``evolutionary``, or ``random`` to compare it with.
     shares:
         Candidates of each workload, where they are not the same for all.
+    memories:
+        Where weights may be while they are multiplied.
     command:
         The command that resumes this run; by default that which names every workload.
     events:
@@ -206,14 +210,14 @@ def tune(
     command = command or resume_command(
         [str(workload) for workload in workloads], target=target, device=device, metric=metric,
         trials=trials, time_s=time_s, effort=effort, seed=seed, records=records,
-        transfer=transfer, early_stop=early_stop,
+        transfer=transfer, early_stop=early_stop, memory=tuple(memories),
     )  # fmt: skip
     with open_store(url) as store, open_device(device) as opened:
         _check_device(opened, target, metric)
         slots = opened.info().slots
         # Kernels run wherever the device is, but code is generated here.
         cores = len(os.sched_getaffinity(0))
-        tasks = _tasks(workloads, target, shares or dict.fromkeys(workloads, budget))
+        tasks = _tasks(workloads, target, shares or dict.fromkeys(workloads, budget), memories)
         texts = tuple(str(workload) for workload in workloads)
         if transfer and search != "random":
             _transfer(store, tasks, target, metric, texts)
@@ -291,13 +295,16 @@ def _check_device(device: Device, target: HexagonTarget, metric: str) -> None:
 
 
 def _tasks(
-    workloads: Sequence[Workload], target: HexagonTarget, shares: Mapping[Workload, int]
+    workloads: Sequence[Workload],
+    target: HexagonTarget,
+    shares: Mapping[Workload, int],
+    memories: Sequence[Memory],
 ) -> list[Task]:
     """Return each workload in each of its spaces, if there is a candidate for each."""
     tasks = []
     for workload in workloads:
         verifier, trials = Verifier(workload), shares[workload]
-        spaces = spaces_for(workload, target)[:trials]
+        spaces = spaces_for(workload, target, tuple(memories))[:trials]
         tasks += [Task(workload, space, trials, verifier) for space in spaces]
     return tasks
 
@@ -407,12 +414,16 @@ def resume_command(names: Sequence[str], *, target: HexagonTarget, **options: An
         Arguments of :func:`tune`, and other options of the command.
     """
     others = {"time_s": "--time"}
-    defaults = {"device": "qemu", "metric": METRICS[0], "effort": "normal", "seed": 0}
+    defaults = {
+        "device": "qemu", "metric": METRICS[0], "effort": "normal", "seed": 0,
+        "memory": (Memory.CACHED,),
+    }  # fmt: skip
     parts = ["vrmpy-tune", "tune", *names, "--target", target.name]
     for name, value in options.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             parts += [] if value else [f"--no-{option}"]
         elif value is not None and value != defaults.get(name):
-            parts += [others.get(name, f"--{option}"), str(value)]
+            for one in value if isinstance(value, tuple) else (value,):
+                parts += [others.get(name, f"--{option}"), str(one)]
     return shlex.join(parts)

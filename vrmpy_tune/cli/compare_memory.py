@@ -1,0 +1,112 @@
+"""``vrmpy-tune compare-memory``: what VTCM and the user DMA would buy a kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vrmpy_tune.cli.options import (
+    DEFAULT_TARGET,
+    STORE_HELP,
+    Json,
+    Memories,
+    SuiteName,
+    Target,
+    Variants,
+    Workloads,
+    check_metric,
+    read_memories,
+    read_selection,
+)
+from vrmpy_tune.cli.streams import one_document, say
+from vrmpy_tune.errors import UsageError
+from vrmpy_tune.measurement import HVX_TIME_8GEN1, TIME_METRICS, is_time
+from vrmpy_tune.target import parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def compare_memory(
+    workloads: Workloads = None,
+    *,
+    suite: SuiteName = None,
+    variant: Variants = None,
+    target: Target = DEFAULT_TARGET,
+    metric: Annotated[
+        str, typer.Option(help=f"An estimated time: {', '.join(TIME_METRICS)}.")
+    ] = HVX_TIME_8GEN1,
+    memory: Memories = None,
+    trials: Annotated[int, typer.Option(min=1, help="Candidates of each plan.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
+    records: Annotated[
+        str | None, typer.Option("--records", metavar="URL", help=STORE_HELP)
+    ] = None,
+    what_if: Annotated[
+        bool,
+        typer.Option("--what-if", help="Estimate once more with other parameters of the DMA."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare schedules whose weights come through the caches with such that use VTCM.
+
+    Tunes each workload once for each plan: through the caches, copied into VTCM by vectors, brought
+    there by the user DMA, and brought one slab ahead.  Prints the best of each, and where its time
+    goes.  All are verified bit for bit.
+    """
+    check_metric(metric)
+    if not is_time(metric):
+        raise UsageError(
+            f"{metric} does not know memory; compare by one of {', '.join(TIME_METRICS)}."
+        )
+    chosen = read_selection(workloads, suite, variant, say)
+    hexagon = parse_target(target)
+    from search_spaces.memory import Memory
+    from vrmpy_tune.tune.memory_comparison import compare_memory as compare
+
+    memories = read_memories(memory) if memory else tuple(Memory)
+    rows: list[dict[str, Any]] = []
+    with one_document(as_json) as emit:
+        for workload in chosen:
+            found = compare(
+                workload, target=hexagon, metric=metric, trials=trials, seed=seed,
+                records=records, memories=memories, what_if=what_if,
+            )  # fmt: skip
+            for one in found:
+                rows.append(one.as_json())
+                say(_progress(rows[-1]))
+        if as_json:
+            emit({"target": hexagon.name, "metric": metric, "trials": trials, "rows": rows})
+    if not as_json:
+        print(comparison_text(rows))
+
+
+def _progress(row: dict[str, Any]) -> str:
+    figure = row["reason"] or f"{row['estimated_us']:,.2f} us"
+    return f"{row['workload']} {row['memory']}: {figure}"
+
+
+def comparison_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows of ``compare-memory --json`` as plain text, microseconds by part."""
+    lines = []
+    for workload in dict.fromkeys(row["workload"] for row in rows):
+        lines.append(workload)
+        for row in rows:
+            if row["workload"] == workload:
+                lines += _lines(row)
+    return "\n".join(lines)
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    if row["estimated_us"] is None:
+        return [f"  {row['memory']:9}  {row['reason']}"]
+    parts = "  ".join(f"{name} {us:.1f}" for name, us in row["time_us"].items() if us >= 0.05)
+    lines = [
+        f"  {row['memory']:9} {row['estimated_us']:10,.2f} us  {parts}  "
+        f"({row['packets_total']:,} packets)"
+    ]
+    for name, values in row["what_if_us"].items():
+        tried = ", ".join(f"{value}: {us:,.2f}" for value, us in values.items())
+        lines.append(f"            with {name} of {tried} us")
+    return lines
