@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _MAGIC = 0x3130454341525456
 _BLOCK, _LOAD, _STORE, _MARK, _DEFINE, _END = 1, 2, 3, 4, 5, 6
 TASK_BEGIN, TASK_END, VTCM_BEGIN, VTCM_END, PROGRESS = 2, 3, 4, 5, 6
+DMA_TO, DMA_FROM, DMA_START, DMA_WAIT = 7, 8, 9, 10
 
 
 @dataclass
@@ -42,6 +43,16 @@ class TraceWriter:
     def mark(self, what: int, argument: int = 0) -> None:
         """Add what the runtime announced."""
         self.words.append(_MARK << 60 | what << 32 | argument)
+
+    def transfer(self, source: int, target: int, size: int) -> None:
+        """Start a transfer of the DMA."""
+        self.mark(DMA_TO, target)
+        self.mark(DMA_FROM, source)
+        self.mark(DMA_START, size)
+
+    def wait(self, transfers: int) -> None:
+        """Wait for the first so many transfers of the call."""
+        self.mark(DMA_WAIT, transfers)
 
     def write(self, path: Path, *, ended: bool = True) -> Path:
         """Write the trace to a file."""
