@@ -86,8 +86,8 @@ def test_tasks_share_vtcm_among_as_many_contexts_as_run_at_once() -> None:
     assert is_right(parallel(tasks=2, each=2 * MIB))
     result = parallel(tasks=8, each=MIB + 1)
     assert result.outcome is Outcome.CRASH
-    assert "the VTCM of one of 4 contexts is exhausted" in result.message
-    assert "choose smaller tiles" in result.message
+    assert "the VTCM of each context is exhausted" in result.message
+    assert "asked for 1048577 bytes, and 0 of 1048576 are in use" in result.message
 
 
 def test_a_device_with_less_vtcm_than_the_target_refuses_more_than_it_has() -> None:
@@ -95,4 +95,4 @@ def test_a_device_with_less_vtcm_than_the_target_refuses_more_than_it_has() -> N
     assert is_right(parallel(4, 2 * MIB, "hexagon-v69", HVX_TIME_8GEN1))
     result = parallel(4, 2 * MIB, "hexagon-v69", HVX_TIME_888)
     assert result.outcome is Outcome.CRASH
-    assert "VTCM of one of 4 contexts is exhausted" in result.message
+    assert "VTCM of each context is exhausted" in result.message

@@ -38,6 +38,7 @@ static int parallel_depth;
 static uint64_t parallel_packets; /* all tasks of the call together */
 static uint64_t parallel_critical; /* the busiest context of each region, added up */
 static uint64_t parallel_load[MAX_CONTEXTS];
+static uint32_t pending_outside; /* transfers that were going on when the region began */
 
 static inline struct counters read_counters(void) {
   return (struct counters){read_packets(), read_instructions(), read_hvx()};
@@ -96,6 +97,18 @@ static uint32_t least_loaded(const uint64_t *load) {
   return best;
 }
 
+/* Functions of their own, so that no frame below a task's depends on them. */
+static __attribute__((noinline)) void enter_region(int32_t tasks) {
+  pending_outside = dma_pending();
+  arenas_share((uint32_t)tasks < contexts ? (uint32_t)tasks : contexts);
+}
+
+static __attribute__((noinline)) void leave_task(int task) {
+  if (dma_pending() != pending_outside) {
+    failure("task %d ended with transfers of the DMA that it did not wait for", task);
+  }
+}
+
 static int run_nested(FTVMParallelLambda body, void *closure, TVMParallelGroupEnv *environment) {
   int status = 0;
   for (int task = 0; task < environment->num_task && status == 0; ++task) {
@@ -112,9 +125,7 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     return run_nested(body, closure, &environment); /* its context has but one thread */
   }
   ++parallel_depth;
-  uint32_t pending = dma_pending();
-  uint32_t tasks_at_once = (uint32_t)environment.num_task;
-  arenas_share(tasks_at_once < contexts ? tasks_at_once : contexts);
+  enter_region(environment.num_task);
   uint64_t load[MAX_CONTEXTS] = {0};
   struct counters tasks = {0, 0, 0};
   int status = 0;
@@ -123,9 +134,7 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     status = run_task(body, task, &environment, closure, &cost);
     load[least_loaded(load)] += cost.packets;
     tasks = plus(tasks, cost);
-    if (dma_pending() != pending) {
-      failure("task %d ended with transfers of the DMA that it did not wait for", task);
-    }
+    leave_task(task);
   }
   arenas_unite();
   --parallel_depth;
@@ -193,9 +202,6 @@ int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t 
   TVMFFIAny result = {0};
   struct counters cost;
   int status = measured_call(kernel, arguments, count, &result, &cost);
-  if (status == 0 && dma_pending() != 0) {
-    failure("the kernel ended with transfers of the DMA that it did not wait for");
-  }
   cost = minus(minus(cost, call_cost), excluded);
   uint64_t serial = cost.packets - parallel_packets;
   accounts->packets_total = cost.packets;

@@ -55,6 +55,12 @@ void dma_reset(void) {
 
 uint32_t dma_pending(void) { return started - done; }
 
+void dma_check(int status) {
+  if (status == 0 && dma_pending() != 0) {
+    failure("the kernel ended with transfers of the DMA that it did not wait for");
+  }
+}
+
 static __attribute__((noinline)) void dma_announce(const struct transfer *transfer) {
   accounting_pause();
   mark(MARK_DMA_TO, (uint32_t)(uintptr_t)transfer->to);

@@ -147,6 +147,7 @@ static int run_set(uint32_t set) {
   struct accounts accounts;
   int status =
       accounting_call(vrmpy_kernel, values, (int32_t)(job.inputs + job.outputs), &accounts);
+  dma_check(status);
   struct fault fault = {0};
   int intact = check_call(set, &fault);
   int good = status == 0 && intact;

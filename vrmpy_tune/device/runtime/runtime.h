@@ -95,6 +95,9 @@ void dma_reset(void); /* before each call */
 /* Transfers that were started, and not waited for. */
 uint32_t dma_pending(void);
 
+/* After a call that returned `status`: fail if a good kernel did not wait for all its transfers. */
+void dma_check(int status);
+
 /* --- accounting.c: counters and the model of the HVX contexts ----------------------------- */
 
 struct accounts {
