@@ -32,6 +32,9 @@ NO_ROOM: Final = (
     "contexts."
 )
 
+BY_DMA: Final = (Memory.DMA, Memory.PIPELINED)
+"""Plans that parameters of the DMA matter to."""
+
 WHAT_IF: Final[Mapping[str, tuple[float, ...]]] = {
     "dma_latency_ns": (100.0, 500.0, 1000.0, 2000.0),
     "dma_line_ns": (1.49, 2.98, 5.96),
@@ -134,7 +137,8 @@ def compare_memory(
         except NoValidCandidateError as error:
             yield PlanResult(str(workload), memory, reason=str(error))
             continue
-        tried = _what_if(result.best, workload, target, metric) if what_if else {}
+        asked = what_if and memory in BY_DMA
+        tried = _what_if(result.best, workload, target, metric) if asked else {}
         yield PlanResult(str(workload), memory, result.best, result.measured, what_if=tried)
 
 
