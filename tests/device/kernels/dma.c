@@ -40,8 +40,7 @@ KERNEL {
       vrmpy_dma_wait(0, 0);
       break;
     case NO_WAIT:
-      vrmpy_dma_copy(0, vtcm, in, count);
-      memcpy(out, in, (size_t)count);
+      vrmpy_dma_copy(0, out, in, count);
       break;
     case TWO_GROUPS:
       vrmpy_dma_copy(0, vtcm, in, half);

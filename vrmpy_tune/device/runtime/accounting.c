@@ -34,11 +34,10 @@ static struct counters call_cost; /* what measuring an empty kernel reads */
 static struct counters task_cost; /* what measuring an empty task reads */
 
 static uint32_t contexts = 1;
-static int parallel_depth;
+static int parallel_tasks; /* of the region that runs; 0 outside */
 static uint64_t parallel_packets; /* all tasks of the call together */
 static uint64_t parallel_critical; /* the busiest context of each region, added up */
 static uint64_t parallel_load[MAX_CONTEXTS];
-static uint32_t pending_outside; /* transfers that were going on when the region began */
 
 static inline struct counters read_counters(void) {
   return (struct counters){read_packets(), read_instructions(), read_hvx()};
@@ -97,18 +96,6 @@ static uint32_t least_loaded(const uint64_t *load) {
   return best;
 }
 
-/* Functions of their own, so that no frame below a task's depends on them. */
-static __attribute__((noinline)) void enter_region(int32_t tasks) {
-  pending_outside = dma_pending();
-  arenas_share((uint32_t)tasks < contexts ? (uint32_t)tasks : contexts);
-}
-
-static __attribute__((noinline)) void leave_task(int task) {
-  if (dma_pending() != pending_outside) {
-    failure("task %d ended with transfers of the DMA that it did not wait for", task);
-  }
-}
-
 static int run_nested(FTVMParallelLambda body, void *closure, TVMParallelGroupEnv *environment) {
   int status = 0;
   for (int task = 0; task < environment->num_task && status == 0; ++task) {
@@ -121,11 +108,10 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
   struct counters start = read_counters();
   struct counters excluded_before = excluded;
   TVMParallelGroupEnv environment = {NULL, num_task > 0 ? num_task : (int32_t)contexts};
-  if (parallel_depth > 0) {
+  if (parallel_tasks > 0) {
     return run_nested(body, closure, &environment); /* its context has but one thread */
   }
-  ++parallel_depth;
-  enter_region(environment.num_task);
+  parallel_tasks += environment.num_task;
   uint64_t load[MAX_CONTEXTS] = {0};
   struct counters tasks = {0, 0, 0};
   int status = 0;
@@ -134,10 +120,8 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
     status = run_task(body, task, &environment, closure, &cost);
     load[least_loaded(load)] += cost.packets;
     tasks = plus(tasks, cost);
-    leave_task(task);
   }
-  arenas_unite();
-  --parallel_depth;
+  parallel_tasks -= environment.num_task;
   uint64_t busiest = 0;
   for (uint32_t c = 0; c < contexts; ++c) {
     parallel_load[c] += load[c];
@@ -148,6 +132,11 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
   /* All that this region executed besides its tasks is the model's work, not the kernel's. */
   excluded = plus(excluded_before, minus(since(start, read_counters()), tasks));
   return status;
+}
+
+uint32_t accounting_workers(void) {
+  uint32_t tasks = parallel_tasks > 1 ? (uint32_t)parallel_tasks : 1;
+  return tasks < contexts ? tasks : contexts;
 }
 
 /* --- calls ------------------------------------------------------------------------------- */
@@ -193,7 +182,7 @@ void accounting_create(uint32_t context_count) {
 int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t count,
                     struct accounts *accounts) {
   excluded = (struct counters){0, 0, 0};
-  parallel_depth = 0;
+  parallel_tasks = 0;
   parallel_packets = 0;
   parallel_critical = 0;
   for (uint32_t c = 0; c < MAX_CONTEXTS; ++c) {

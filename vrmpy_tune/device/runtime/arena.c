@@ -43,7 +43,8 @@ struct arena {
 
 static struct arena workspace;
 static struct arena vtcm;
-static uint64_t vtcm_bytes; /* of the device */
+static uint64_t vtcm_bytes;   /* of the device */
+static uint64_t vtcm_outside; /* in use outside of parallel regions */
 
 static uint64_t block_footprint(uint64_t bytes) {
   return GUARD_BYTES + round_up(bytes, VECTOR_BYTES) + GUARD_BYTES;
@@ -193,20 +194,7 @@ void arenas_create(uint64_t bytes) {
 void arenas_reset(uint32_t seed) {
   arena_reset(&workspace, seed);
   arena_reset(&vtcm, seed + 1);
-  arenas_unite(); /* the call before may have failed within a region */
-}
-
-/* Tasks run one after another here, but on the device at once, each with its own blocks. */
-void arenas_share(uint32_t workers) {
-  mark(MARK_ASIDE_BEGIN, 0); /* the division is a function of the compiler's */
-  vtcm.name = workers > 1 ? "VTCM of each context" : "VTCM";
-  vtcm.limit = vtcm.live_bytes + (vtcm_bytes - vtcm.live_bytes) / workers;
-  mark(MARK_ASIDE_END, 0);
-}
-
-void arenas_unite(void) {
-  vtcm.name = "VTCM";
-  vtcm.limit = vtcm_bytes;
+  vtcm_outside = 0;
 }
 
 int arenas_check(struct fault *fault) {
@@ -225,8 +213,43 @@ int TVMBackendFreeWorkspace(int device_type, int device_id, void *data) {
   return 0;
 }
 
+/* Tasks run one after another here, but on the device at once, each with its own blocks: within a
+ * parallel region, a task has an equal share of what was free outside. */
+static void share_vtcm(void) {
+  uint32_t workers = accounting_workers();
+  if (workers == 1) {
+    vtcm.name = "VTCM";
+    vtcm.limit = vtcm_bytes;
+    return;
+  }
+  accounting_pause();
+  mark(MARK_ASIDE_BEGIN, 0);
+  vtcm.name = "VTCM of each context";
+  vtcm.limit = vtcm_outside + (vtcm_bytes - vtcm_outside) / workers;
+  mark(MARK_ASIDE_END, 0);
+  accounting_resume();
+}
+
+static void note_vtcm_outside(void) {
+  if (accounting_workers() == 1) {
+    vtcm_outside = vtcm.live_bytes;
+  }
+}
+
 /* VTCM for the kernels of this project: TVM's own lowering of "global.vtcm" does not work on the
  * target kind that does. */
-void *vrmpy_vtcm_alloc(uint64_t bytes) { return arena_allocate(&vtcm, bytes); }
+void *vrmpy_vtcm_alloc(uint64_t bytes) {
+  share_vtcm();
+  void *data = arena_allocate(&vtcm, bytes);
+  note_vtcm_outside();
+  return data;
+}
 
-void vrmpy_vtcm_free(void *data) { arena_free(&vtcm, data); }
+void vrmpy_vtcm_free(void *data) {
+  const struct block *last = vtcm.live;
+  if (last != NULL && last->data == data) {
+    dma_release(last->data, last->bytes);
+  }
+  arena_free(&vtcm, data);
+  note_vtcm_outside();
+}

@@ -84,16 +84,12 @@ void arenas_create(uint64_t vtcm_bytes);
 void arenas_reset(uint32_t seed);      /* before each call */
 int arenas_check(struct fault *fault); /* after each call; true when all guards are intact */
 
-/* Within a parallel region: VTCM that is not in use yet is split between so many contexts. */
-void arenas_share(uint32_t workers);
-void arenas_unite(void);
-
 /* --- dma.c: the user DMA ------------------------------------------------------------------- */
 
 void dma_reset(void); /* before each call */
 
-/* Transfers that were started, and not waited for. */
-uint32_t dma_pending(void);
+/* Fail if a transfer into these bytes was not waited for. */
+void dma_release(const uint8_t *data, uint64_t bytes);
 
 /* After a call that returned `status`: fail if a good kernel did not wait for all its transfers. */
 void dma_check(int status);
@@ -121,6 +117,9 @@ int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t 
 /* Between these two, what is executed is not charged to the kernel. */
 void accounting_pause(void);
 void accounting_resume(void);
+
+/* Contexts that execute what is executing: in a parallel region, as many as have a task. */
+uint32_t accounting_workers(void);
 
 /* Packets charged to the kernel so far in this call, outside of parallel regions; a network asks
  * between its layers (device/network/executor.c).  Asking is not charged. */

@@ -181,8 +181,7 @@ static bool is_measuring(const struct qemu_plugin_insn *packet) {
       "mmap",              "__mmap",            "mprotect",
       "__mprotect",        "__vm_wait",         "pattern_fill",
       "pattern_mismatch",  "first_difference",  "dma_announce",
-      "dma_finish",        "dma_pending",       "arenas_share",
-      "arenas_unite",      "enter_region",      "leave_task",
+      "dma_finish",
   };
   const char *symbol = qemu_plugin_insn_symbol(packet);
   for (size_t i = 0; symbol != NULL && i < sizeof functions / sizeof *functions; ++i) {
