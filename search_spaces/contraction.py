@@ -63,6 +63,8 @@ class ContractionSpace(Space):
             return False
         if self.memory is not Memory.CACHED:
             view = self.geometry(_contraction(workload))
+            if target.version < self.memory.first_arch:
+                return False
             if not any(staged_sketches(view, target, self.memory)):
                 return False
         if self.form is Form.SPLAT:

@@ -23,6 +23,11 @@ class Memory(enum.StrEnum):
         """Slabs in VTCM at once, for each task."""
         return {Memory.CACHED: 0, Memory.PIPELINED: 2}.get(self, 1)
 
+    @property
+    def first_arch(self) -> int:
+        """The first version of Hexagon that can: the user DMA came with v68 (TVM PR 12411)."""
+        return 68 if self in (Memory.DMA, Memory.PIPELINED) else 0
+
 
 STAGED: Final = (Memory.COPIED, Memory.DMA, Memory.PIPELINED)
 """The plans that use VTCM."""

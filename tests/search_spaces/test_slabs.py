@@ -18,6 +18,7 @@ from vrmpy_tune.device.protocol import Job, Limits
 from vrmpy_tune.measurement import Outcome
 from vrmpy_tune.records.record import canonical_trace
 from vrmpy_tune.replay import replay, trace_json
+from vrmpy_tune.target import TARGETS
 from vrmpy_tune.tune.candidate import code_generator
 from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import Workload, parse_workload
@@ -103,6 +104,12 @@ def test_only_who_asks_gets_spaces_that_use_vtcm() -> None:
     assert {one.memory for one in spaces_for(workload, V68, tuple(Memory))} == set(Memory)
     operators = {one.operator for one in all_spaces() if one.memory is not Memory.CACHED}
     assert operators == {"dense", "conv2d"}
+
+
+def test_there_is_no_dma_before_v68() -> None:
+    workload = parse_workload(WORKLOADS[0])
+    found = spaces_for(workload, TARGETS["hexagon-v66"], tuple(Memory))
+    assert {one.memory for one in found} == {Memory.CACHED, Memory.COPIED}
 
 
 def test_slabs_that_do_not_fit_vtcm_in_all_contexts_are_no_choice() -> None:

@@ -1,15 +1,5 @@
 /* Runs TASKS tasks, each of which adds one to its share of the bytes; task 0 does so twice. */
-#include "kernel.h"
-
-typedef struct {
-  void *sync_handle;
-  int32_t num_task;
-} Environment;
-
-typedef int (*Task)(int task, Environment *environment, void *closure);
-
-/* As TVM emits them: a pointer variable that the runtime fills in. */
-__attribute__((weak)) int (*__TVMBackendParallelLaunch)(Task body, void *closure, int tasks);
+#include "parallel.h"
 
 struct closure {
   const uint8_t *input;

@@ -1,20 +1,11 @@
 /* Runs TASKS tasks, each of which brings its share of the bytes into EACH bytes of VTCM, and from there
  * to the output; without -DWAIT, no task waits for its transfer. */
-#include "kernel.h"
+#include "parallel.h"
 
 void *vrmpy_vtcm_alloc(uint64_t bytes);
 void vrmpy_vtcm_free(void *data);
 int vrmpy_dma_copy(int queue, void *to, const void *from, int bytes);
 int vrmpy_dma_wait(int queue, int in_flight);
-
-typedef struct {
-  void *sync_handle;
-  int32_t num_task;
-} Environment;
-
-typedef int (*Task)(int task, Environment *environment, void *closure);
-
-__attribute__((weak)) int (*__TVMBackendParallelLaunch)(Task body, void *closure, int tasks);
 
 struct closure {
   const uint8_t *input;

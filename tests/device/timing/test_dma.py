@@ -1,7 +1,6 @@
 """The DMA of the timing model against transfers whose times can be told by hand.
 
-The profile has a clock of 1 GHz, so that nanoseconds are cycles, and a packet takes 2 of them.  The
-engine takes 3 for a line of the system cache and 8 for one of DRAM, 50 after the start.
+The engine takes 3 cycles for a line of the system cache and 8 for one of DRAM, 50 after the start.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from tests.device.timing.traces import (
     VTCM_BEGIN,
     VTCM_END,
     TraceWriter,
+    estimated,
 )
-from vrmpy_tune.device.timing.estimate import PARTS, TraceSimulator
-from vrmpy_tune.device.timing.profile import load_profile
+from vrmpy_tune.device.timing.estimate import PARTS
 from vrmpy_tune.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -26,28 +25,8 @@ if TYPE_CHECKING:
 
     from vrmpy_tune.device.timing.estimate import TimeEstimate
 
-PROFILE = load_profile("sd8gen1").with_values(
-    {
-        "clock_mhz": 1000.0,
-        "l2_port_cycles": 1,
-        "system_cache_ns": 10,
-        "system_cache_shared_ns": 4,
-        "dram_ns": 20,
-        "dram_shared_ns": 8,
-        "dma_latency_ns": 50,
-        "dma_line_ns": 3,
-        "fork_join_ns": 100,
-        "call_ns": 0,
-    }
-)
 LATENCY, LINE, DRAM_LINE = 50, 3, 8
 MEMORY, VTCM = 0x1000000, 0x100000
-
-
-def estimated(trace: TraceWriter, directory: Path, **values: float) -> TimeEstimate:
-    path = trace.write(directory / "a.trace")
-    with TraceSimulator([path]) as simulator:
-        return simulator.estimate(PROFILE.with_values(values))[0]
 
 
 def begun() -> TraceWriter:

@@ -10,40 +10,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.device.timing.traces import (
+    PROFILE,
     PROGRESS,
     TASK_BEGIN,
     TASK_END,
     VTCM_BEGIN,
     VTCM_END,
     TraceWriter,
+    estimated,
 )
 from vrmpy_tune.device.timing.estimate import PARTS, TraceSimulator
-from vrmpy_tune.device.timing.profile import load_profile
 from vrmpy_tune.errors import DeviceError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from vrmpy_tune.device.timing.estimate import TimeEstimate
-
-PROFILE = load_profile("sd8gen1").with_values(
-    {
-        "clock_mhz": 1000.0,
-        "l2_port_cycles": 1,
-        "system_cache_ns": 10,
-        "system_cache_shared_ns": 4,
-        "dram_ns": 20,
-        "dram_shared_ns": 8,
-        "fork_join_ns": 100,
-        "call_ns": 0,
-    }
-)
-
-
-def estimated(trace: TraceWriter, directory: Path, **values: float) -> TimeEstimate:
-    path = trace.write(directory / "a.trace")
-    with TraceSimulator([path]) as simulator:
-        return simulator.estimate(PROFILE.with_values(values))[0]
 
 
 def program(*packets: str) -> TraceWriter:

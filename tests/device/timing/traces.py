@@ -1,4 +1,7 @@
-"""Traces written by hand, in the format of ``trace_format.h``."""
+"""Traces written by hand, in the format of ``trace_format.h``, and their estimates.
+
+The profile has a clock of 1 GHz, so that nanoseconds are cycles, and a packet takes 2 of them.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,13 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vrmpy_tune.device.timing.estimate import TraceSimulator
+from vrmpy_tune.device.timing.profile import load_profile
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from vrmpy_tune.device.timing.estimate import TimeEstimate
 
 _MAGIC = 0x3130454341525456
 _BLOCK, _LOAD, _STORE, _MARK, _DEFINE, _END = 1, 2, 3, 4, 5, 6
@@ -59,3 +67,26 @@ class TraceWriter:
         words = [*self.words, _END << 60] if ended else self.words
         path.write_bytes(struct.pack(f"<{len(words)}Q", *words))
         return path
+
+
+PROFILE = load_profile("sd8gen1").with_values(
+    {
+        "clock_mhz": 1000.0,
+        "l2_port_cycles": 1,
+        "system_cache_ns": 10,
+        "system_cache_shared_ns": 4,
+        "dram_ns": 20,
+        "dram_shared_ns": 8,
+        "dma_latency_ns": 50,
+        "dma_line_ns": 3,
+        "fork_join_ns": 100,
+        "call_ns": 0,
+    }
+)
+
+
+def estimated(trace: TraceWriter, directory: Path, **values: float) -> TimeEstimate:
+    """Return the estimate of a trace by the profile with some values of its own."""
+    path = trace.write(directory / "a.trace")
+    with TraceSimulator([path]) as simulator:
+        return simulator.estimate(PROFILE.with_values(values))[0]
