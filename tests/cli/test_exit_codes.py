@@ -210,6 +210,7 @@ def test_the_help_names_every_command_in_a_line(command: Command) -> None:
     assert sorted(names) == [
         "bench",
         "calibrate",
+        "compare-memory",
         "compile",
         "doctor",
         "explain",
