@@ -49,7 +49,7 @@ def compare_memory(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare schedules whose weights come through the caches with such that use VTCM.
+    """Compare kernels with and without VTCM.
 
     Tunes each workload once for each plan: through the caches, copied into VTCM by vectors, brought
     there by the user DMA, and brought one slab ahead.  Prints the best of each, and where its time
