@@ -46,7 +46,7 @@ def run_kernels(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Run a compiled artifact on a device, and check its outputs."""
+    """Run a compiled artifact and check its outputs."""
     check_metric(metric)
     metric = metric or (QEMU_PACKETS if html is None else HVX_TIME_8GEN1)
     if html is not None:
