@@ -6,6 +6,7 @@ and right is reported with the figure, and kept in the store, so that it is foun
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,11 +25,12 @@ from vrmpy_tune.toolchain.codegen import CODE_GENERATORS, provenance
 from vrmpy_tune.workload import Contraction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tvm.s_tir import Schedule
 
     from vrmpy_tune.device.protocol import Device
+    from vrmpy_tune.measurement import Measurement
     from vrmpy_tune.records.safe_json import Json
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.toolchain.pool import CodegenPool
@@ -40,6 +42,9 @@ RULES: Final = "metaschedule-default/1"
 
 CANDIDATES: Final = 24
 """Candidates drawn for a workload by default, as many as TOOLCHAIN.md counts those that lower."""
+
+PATIENCE: Final = 8
+"""So many times as many are drawn before a workload is given up that none of them is right for."""
 
 SEED: Final = 0
 SLOWEST: Final = {True: 400, False: 40_000}
@@ -121,50 +126,49 @@ def metaschedule_default(
     tvm_lock:
         Held while schedules are made.
     candidates:
-        How many are drawn.
+        How many are drawn, and up to :data:`PATIENCE` times as many until one is right.
     """
-    with tvm_lock:
-        schedules = _draw(workload, target, candidates)
-    outcomes: Counter[str] = Counter()
     inputs, output, arguments = _interface(workload, verifier)
     by_tvm = next(one for one in CODE_GENERATORS if one.by_tvm)
-    slowest = SLOWEST[isinstance(workload, Contraction)] * workload.packet_bound
-    best = None
-    for schedule in schedules:
+    best: Measurement | None = None
+
+    def attempt(schedule: Schedule | None) -> tuple[str, Measurement | None]:
         if schedule is None:
-            outcomes["refused"] += 1
-            continue
+            return "refused", None
+        slowest = SLOWEST[isinstance(workload, Contraction)] * workload.packet_bound
         limit = best.counts.packets_total if best else slowest
         try:
             kernel = build_kernel(schedule.mod, inputs, output, target, pool, generator=by_tvm)
-            measured = run_kernel(
+            return str(Outcome.OK), run_kernel(
                 kernel, arguments, verifier, device, target,
                 metric=metric, limits=Limits(packets=limit),
             )  # fmt: skip
         except BuildError:
-            outcomes[str(Outcome.BUILD_ERROR)] += 1
+            return str(Outcome.BUILD_ERROR), None
         except VerificationError as error:
             cut = "was cut after" in str(error)
-            outcomes[str(Outcome.CUT if cut else Outcome.WRONG_RESULT)] += 1
-        else:
-            outcomes[str(Outcome.OK)] += 1
-            if best is None or measured.value < best.value:
-                best = measured
-    if best is None:
-        return DefaultResult(len(schedules), dict(outcomes))
-    counts = best.counts
-    return DefaultResult(
-        len(schedules), dict(outcomes), counts.packets_total, counts.packets_critical
-    )
+            return str(Outcome.CUT if cut else Outcome.WRONG_RESULT), None
+
+    outcomes: Counter[str] = Counter()
+    for schedule in _drawn(workload, target, tvm_lock):
+        outcome, measured = attempt(schedule)
+        outcomes[outcome] += 1
+        if measured is not None and (best is None or measured.value < best.value):
+            best = measured
+        if outcomes.total() >= candidates * (1 if best else PATIENCE):
+            break
+    packets = (best.counts.packets_total, best.counts.packets_critical) if best else ()
+    return DefaultResult(outcomes.total(), dict(outcomes), *packets)
 
 
-def _draw(workload: Workload, target: HexagonTarget, candidates: int) -> list[Schedule | None]:
-    drawn: list[Schedule | None] = []
-    seed = SEED
-    while len(drawn) < candidates:
-        seed += 1
-        drawn += samples(workload, target, seed)
-    return drawn[:candidates]
+def _drawn(
+    workload: Workload, target: HexagonTarget, tvm_lock: threading.Lock
+) -> Iterator[Schedule | None]:
+    """Draw candidates, seed after seed."""
+    for seed in itertools.count(SEED + 1):
+        with tvm_lock:
+            found = samples(workload, target, seed)
+        yield from found
 
 
 def _interface(
