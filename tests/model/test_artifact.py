@@ -53,7 +53,7 @@ def test_an_altered_or_missing_file_is_refused_by_name(artifact: Path, name: str
 
 
 ALTERATIONS: dict[str, Alter] = {
-    "newer schema": lambda m: m.update(schema=2),
+    "newer schema": lambda m: m.update(schema=3),
     "another kind": lambda m: m.update(kind="kernels"),
     "no layers": lambda m: m.pop("layers"),
     "layers are text": lambda m: m.update(layers="none"),
@@ -74,6 +74,15 @@ ALTERATIONS: dict[str, Alter] = {
     "counters left out": lambda m: m["arguments"]["outputs"].pop(),
     "no interface": lambda m: m.pop("interface"),
     "a scale of text": lambda m: m["interface"]["inputs"][0].update(scale="wide"),
+    "an unknown operator on the host": lambda m: m["interface"]["outputs"][0].update(
+        after={"argmax": {}}
+    ),
+    "a softmax of another type": lambda m: m["interface"]["outputs"][0].update(
+        after={"softmax": {}}, dtype="int8"
+    ),
+    "a softmax of a scale below zero": lambda m: m["interface"]["outputs"][0].update(
+        after={"softmax": {"grid": {"dtype": "int8", "scale": -1, "zero_point": 0}}}
+    ),
     "another tensor": lambda m: m["interface"]["outputs"][0].update(tensor="layer0"),
 }
 
@@ -86,6 +95,14 @@ def test_an_altered_manifest_is_refused(artifact: Path, way: str) -> None:
     path.write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError):
         read_network(artifact)
+
+
+def test_a_manifest_without_the_hosts_part_is_that_of_older_versions(artifact: Path) -> None:
+    manifest = json.loads((artifact / MANIFEST).read_text())
+    assert manifest["schema"] == 1
+    assert "after" not in manifest["interface"]["outputs"][0]
+    (port,) = read_network(artifact).network.outputs
+    assert port.after is None
 
 
 def test_the_manifest_says_where_the_kernels_come_from(compiled: Path) -> None:

@@ -124,7 +124,7 @@ def test_an_unsupported_operator_set(file: Path, opset: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "remedy"),
-    [("Softmax", "cut the model before it"), ("Sigmoid", "it would need a workload"),
+    [("LogSoftmax", "cut the model before it"), ("Sigmoid", "it would need a workload"),
      ("BatchNormalization", "fold it into the convolution")],
 )  # fmt: skip
 def test_an_unsupported_operator_is_named_with_its_node_and_what_would_help(

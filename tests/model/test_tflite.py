@@ -380,7 +380,7 @@ def test_dynamic_shapes(sound: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "remedy"),
-    [("SOFTMAX", "cut the model before it"), ("HARD_SWISH", "train it with RELU6"),
+    [("LOG_SOFTMAX", "cut the model before it"), ("HARD_SWISH", "train it with RELU6"),
      ("TANH", "it would need a workload")],
 )  # fmt: skip
 def test_an_unsupported_operator_is_named_with_its_tensor_and_what_would_help(

@@ -50,6 +50,7 @@ def explain_workloads(
 
     Where there is none, the nearest records and the fields that differ are listed.
     """
+    from vrmpy_tune.model.softmax import lines_after
     from vrmpy_tune.records import open_stores
 
     hexagon = parse_target(target)
@@ -59,13 +60,16 @@ def explain_workloads(
     chosen = [] if model else [str(one) for one in read_selection(workloads, suite, variant, say)]
     with one_document(as_json) as emit, open_stores(stores(records)) as reader:
         rows = [_explain_one(reader, text, name, metrics, exact=exact) for text in chosen]
+        document: dict[str, Any] = {"workloads": rows}
         if model:
-            rows = _explain_model(reader, model, hexagon, metrics, exact=exact)
+            document = _explain_model(reader, model, hexagon, metrics, exact=exact)
         if as_json:
-            emit({"workloads": rows})
+            emit(document)
     if not as_json:
-        for row in rows:
+        for row in document["workloads"]:
             print(explanation_text(row))
+        for line in lines_after(document.get("outputs", {})):
+            print(line)
 
 
 def explanation_text(row: dict[str, Any]) -> str:
@@ -89,8 +93,8 @@ def _explain_model(
     metrics: Sequence[str],
     *,
     exact: bool,
-) -> list[dict[str, Any]]:
-    """Return an entry for each task of a model, with its layers."""
+) -> dict[str, Any]:
+    """Return an entry for each task of a model, with its layers, and what its outputs are."""
     from vrmpy_tune.compiler.anchor import from_variant
     from vrmpy_tune.model.opening import open_model
     from vrmpy_tune.model.tasks import tasks_of
@@ -108,7 +112,7 @@ def _explain_model(
             row |= {"status": str(Status.BY_ANCHOR), "reason": taken.reason, "nearest": []}
             row |= {"record": record.id, "metric": record.metric, "value": record.value}
         rows.append({**row, "count": task.count, "layers": list(task.layers)})
-    return rows
+    return {"workloads": rows, "outputs": network.outputs_as_json()}
 
 
 def _explain_one(

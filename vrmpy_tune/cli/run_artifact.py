@@ -105,6 +105,8 @@ def page_of(directory: Path, report: dict[str, Any], metric: str) -> str:
 
 def report_text(report: dict[str, Any], *, profile: bool) -> str:
     """Return the document of ``run --json`` in words; with ``profile``, a line for each layer."""
+    from vrmpy_tune.model.softmax import lines_after
+
     lines = []
     if profile:
         for layer in report["layers"]:
@@ -119,6 +121,7 @@ def report_text(report: dict[str, Any], *, profile: bool) -> str:
     )
     if report["estimated_us"] is not None:
         lines[-1] += f", {report['estimated_us']:,.2f} us estimated"
+    lines += lines_after(report.get("outputs", {}))
     return "\n".join(lines)
 
 

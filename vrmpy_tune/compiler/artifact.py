@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vrmpy_tune.compiler.kernel import Kernel
 
 SCHEMA: Final = 1
+FINISHED_SCHEMA: Final = 2
+"""Of networks whose outputs the host computes something of, which versions before cannot."""
 MANIFEST: Final = "manifest.json"
 ONLY: Final = "."
 """Directory of a kernel that is the only one of its artifact."""
@@ -102,6 +104,8 @@ def write_kernel(
 def write_manifest(root: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest last, in one step: a directory with one is complete.
 
+    Its ``schema`` is :data:`SCHEMA` unless ``manifest`` has another.
+
     Raises
     ------
     ArtifactError
@@ -135,9 +139,11 @@ def read_manifest(root: Path) -> dict[str, Any]:
             "Compile again with vrmpy-tune compile."
         ) from error
     with damage_told(path):
-        if manifest["schema"] != SCHEMA:
+        # Kernels have no kind; what they are has not changed.
+        newest = FINISHED_SCHEMA if "kind" in manifest else SCHEMA
+        if manifest["schema"] not in (SCHEMA, newest):
             raise ArtifactError(
-                f"{path} has schema {manifest['schema']}, this version reads {SCHEMA}; "
+                f"{path} has schema {manifest['schema']}, this version reads up to {newest}; "
                 "compile again."
             )
         return dict(manifest)

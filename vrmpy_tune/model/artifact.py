@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from vrmpy_tune.compiler.artifact import (
+    FINISHED_SCHEMA,
     MANIFEST,
+    SCHEMA,
     SYMBOL,
     damage_told,
     read_checked,
@@ -110,6 +112,7 @@ def write_network(
     ]
     document = {
         **manifest,
+        "schema": FINISHED_SCHEMA if any(one.after for one in network.outputs) else SCHEMA,
         "kind": KIND,
         "symbol": SYMBOL,
         "files": write_files(root, files),

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from vrmpy_tune.model.edge import SIGN_OFFSET, quantized
+from vrmpy_tune.model.frontend.softmax import without_softmax
 from vrmpy_tune.model.reference import interpret, run_layer
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class OutputDifference:
 class Reference:
     """onnxruntime's run of a QDQ model, with every quantized tensor.
 
+    Outputs that are softmaxes are what these take, as the device has it.
+
     Parameters
     ----------
     model:
@@ -72,6 +75,7 @@ class Reference:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
+        model, _ = without_softmax(model)
         self._graph = model.graph
         self._users: dict[str, list[Any]] = {}
         for node in model.graph.node:
@@ -164,7 +168,7 @@ def output_difference(
     own = [tensors[one.tensor] for one in network.outputs]
     plain, precise = (
         [
-            quantized(port, value).reshape(mine.shape)
+            quantized(port.before, value).reshape(mine.shape)
             for port, value, mine in zip(
                 network.outputs, reference.outputs(feed, precise=mode), own, strict=True
             )

@@ -61,12 +61,15 @@ class ModelRun:
         What each layer took, in order.
     verified:
         Whether the outputs were compared with the interpreter's.
+    described:
+        Shapes and types of the outputs as JSON data by name, and what the host computed of them.
     """
 
     outputs: dict[str, np.ndarray]
     counts: Counts
     layers: tuple[LayerCost, ...]
     verified: bool
+    described: dict[str, dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of ``run --json``."""
@@ -76,10 +79,7 @@ class ModelRun:
             "packets_critical": self.counts.packets_critical,
             "estimated_us": self.counts.time.nanoseconds / 1e3 if self.counts.time else None,
             "verified": self.verified,
-            "outputs": {
-                name: {"shape": list(array.shape), "dtype": str(array.dtype)}
-                for name, array in self.outputs.items()
-            },
+            "outputs": self.described,
             "layers": [
                 {
                     "name": layer.name,
@@ -130,7 +130,7 @@ class CompiledModel:
 
     @property
     def outputs(self) -> tuple[Port, ...]:
-        """The same of the outputs."""
+        """The same of the outputs, and in ``after`` what the host computes of them."""
         return self._stored.network.outputs
 
     @property
@@ -216,7 +216,7 @@ class CompiledModel:
                 network.layers, execution.layers, times, strict=True
             )
         )
-        return ModelRun(outputs, execution.counts, layers, verify)
+        return ModelRun(outputs, execution.counts, layers, verify, network.outputs_as_json())
 
 
 def compile_model(path: Path, *, output: Path | None, **options: Any) -> CompiledModel:

@@ -1,4 +1,4 @@
-"""The network's edge on the host: the first quantize and the last dequantize.
+"""The network's edge on the host: the first quantize, the last dequantize, a softmax behind it.
 
 The device computes with integers only and has channels last; users have floats in the layout of
 the model file.
@@ -44,6 +44,8 @@ def quantized(port: Port, values: np.ndarray) -> np.ndarray:
 
 def dequantized(port: Port, integers: np.ndarray) -> np.ndarray:
     """Return what the user gets of an output's integer tensor."""
+    if port.after is not None:
+        return port.after.of(dequantized(port.before, integers), port.dtype)
     if port.layout == "nchw":
         n, channels, height, width = port.shape
         integers = integers.reshape(n, height, width, channels).transpose(0, 3, 1, 2)

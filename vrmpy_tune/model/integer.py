@@ -23,7 +23,7 @@ from vrmpy_tune.model.network import INTERFACE
 from vrmpy_tune.model.reading import Graph, Step, plain_name
 from vrmpy_tune.model.rules.concat import concat
 from vrmpy_tune.model.rules.contraction import contraction
-from vrmpy_tune.model.rules.elementwise import add, multiply, requantized
+from vrmpy_tune.model.rules.elementwise import add, copied, multiply, requantized
 from vrmpy_tune.model.rules.movement import (
     MOVES,
     flattened,
@@ -36,6 +36,7 @@ from vrmpy_tune.model.scope import Quantized, Scope, Target
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vrmpy_tune.model.frontend.softmax import Endings
     from vrmpy_tune.model.interface import Images
 
 
@@ -53,13 +54,20 @@ class IntegerKernels:
         Names of the model's inputs and outputs.
     images:
         The layout that its file has images in.
+    endings:
+        What the host computes of outputs.
     """
 
     def __init__(
-        self, inputs: Sequence[str], outputs: Sequence[str], images: Images = "nchw"
+        self,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        images: Images = "nchw",
+        endings: Endings | None = None,
     ) -> None:
         self._names = (tuple(inputs), tuple(outputs))
         self._images = images
+        self._endings = endings or {}
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
@@ -71,7 +79,7 @@ class IntegerKernels:
         ModelError
             If an operator has no integer kernel; the message names the node.
         """
-        return _Rewrite(module, *self._names, self._images).module()
+        return _Rewrite(module, *self._names, self._images, self._endings).module()
 
 
 class _Rewrite:
@@ -81,11 +89,13 @@ class _Rewrite:
         inputs: tuple[str, ...],
         outputs: tuple[str, ...],
         images: Images,
+        endings: Endings,
     ) -> None:
         self._graph = Graph(module)
         self._images = images
         self._names = dict(zip(self._graph.main.params, inputs, strict=True))
         self._outputs = outputs
+        self._endings = endings
         self._scope = Scope(self._graph, relax.BlockBuilder(), self._integers)
         self._made: dict[Any, Quantized] = {}
         """Integer tensors by the variable of the float graph that has their elements."""
@@ -106,13 +116,17 @@ class _Rewrite:
         module = builder.get()
         text = interface_text(
             (self._inputs[one] for one in parameters),
-            (
-                UserTensor(name, one.shape, dtype, one.scale, one.zero_point, self._images)
-                for name, (one, dtype) in zip(self._outputs, results, strict=True)
-            ),
+            map(self._output, self._outputs, results),
         )
         module["main"] = module["main"].with_attr(INTERFACE, text)
         return relax.transform.DeadCodeElimination(["main"])(module)
+
+    def _output(self, name: str, result: tuple[Quantized, str]) -> UserTensor:
+        made, dtype = result
+        softmax, dtype = self._endings.get(name, (None, dtype))
+        return UserTensor(
+            name, made.shape, dtype, made.scale, made.zero_point, self._images, softmax
+        )
 
     def _write(self, parameters: list[Any]) -> list[tuple[Quantized, str]]:
         """Write ``main``; return its results, and their types in the model."""
@@ -124,7 +138,11 @@ class _Rewrite:
                     if step is not None and step.operator == "quantize":
                         self._island(binding.var, step)
                 results = [self._result(one) for one in self._returned()]
-                values = [one.value for one, _ in results]
+                values: list[Any] = []
+                for name, (one, _) in zip(self._outputs, results, strict=True):
+                    # The device writes each output to a place of its own.
+                    again = any(one.value.same_as(other) for other in values)
+                    values.append(copied(self._scope, name, one) if again else one.value)
                 output = builder.emit_output(values[0] if len(values) == 1 else values)
             builder.emit_func_output(output)
         return results

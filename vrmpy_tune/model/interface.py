@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from vrmpy_tune.model.softmax import Softmax
+
 IMAGE_RANK: Final = 4
 """Dimensions of an image; tensors of other ranks keep their order."""
 
@@ -33,6 +35,8 @@ class UserTensor:
         ``value = (element - zero_point) * scale``, of the unsigned elements on the device.
     images:
         The layout of the file's images.
+    after:
+        What the host computes of an output's values, if anything.
     """
 
     name: str
@@ -41,6 +45,7 @@ class UserTensor:
     scale: float
     zero_point: int
     images: Images
+    after: Softmax | None = None
 
     @property
     def layout(self) -> str:
@@ -53,7 +58,8 @@ class UserTensor:
         if self.layout == "nhwc":
             shape = (shape[0], *shape[2:], shape[1])
         names = ("name", "dtype", "scale", "zero_point", "layout")
-        return {"shape": shape, **{name: getattr(self, name) for name in names}}
+        after = {} if self.after is None else {"after": self.after.as_json()}
+        return {"shape": shape, **{name: getattr(self, name) for name in names}, **after}
 
 
 def interface_text(inputs: Iterable[UserTensor], outputs: Iterable[UserTensor]) -> str:

@@ -8,10 +8,11 @@ from the integer module, whose functions carry their workload in the attribute
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.softmax import Softmax
 from vrmpy_tune.workload import parse_workload
 from vrmpy_tune.workload.base import product
 
@@ -44,11 +45,13 @@ class Port:
         The user's view; ``layout`` is one of :data:`LAYOUTS`.  ``dtype`` is ``"float32"``, which
         the host converts, or an 8-bit type.
     scale, zero_point:
-        ``value = scale * (integer - zero_point)``.
+        ``value = scale * (integer - zero_point)``, of the device's integers.
     tensor:
         Name of the integer tensor in the network.
     integer_shape, integer_dtype:
         Its shape, channels last, and numpy type.
+    after:
+        What the host computes of an output's values; ``dtype`` is then the type of that.
     """
 
     name: str
@@ -60,24 +63,34 @@ class Port:
     tensor: str
     integer_shape: tuple[int, ...]
     integer_dtype: str
+    after: Softmax | None = None
+
+    @property
+    def before(self) -> Port:
+        """The float port of what :attr:`after` takes; the port itself if there is nothing."""
+        return self if self.after is None else replace(self, dtype="float32", after=None)
 
     def as_json(self) -> dict[str, Any]:
         """Return the port as JSON data; :meth:`of_json` reads it."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        data = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        after = data.pop("after")
+        return data if after is None else {**data, "after": after.as_json()}
 
     @staticmethod
     def of_json(data: dict[str, Any]) -> Port:
         """Read what :meth:`as_json` wrote; raises ``KeyError``, ``TypeError`` or ``ValueError``."""
+        after, dtype = data.get("after"), str(data["dtype"])
         return Port(
             name=str(data["name"]),
             shape=tuple(int(extent) for extent in data["shape"]),
-            dtype=str(data["dtype"]),
+            dtype=dtype,
             layout=str(data["layout"]),
             scale=float(data["scale"]),
             zero_point=int(data["zero_point"]),
             tensor=str(data["tensor"]),
             integer_shape=tuple(int(extent) for extent in data["integer_shape"]),
             integer_dtype=str(data["integer_dtype"]),
+            after=None if after is None else Softmax.of_json(after, dtype),
         )
 
 
@@ -163,6 +176,17 @@ class Network:
         """Multiply-accumulates of all layers."""
         return sum(layer.workload.macs for layer in self.layers)
 
+    def outputs_as_json(self) -> dict[str, dict[str, Any]]:
+        """Return what reports say of the outputs, by name."""
+        return {
+            port.name: {
+                "shape": list(port.shape),
+                "dtype": port.dtype,
+                "after": port.after.as_json() if port.after else None,
+            }
+            for port in self.outputs
+        }
+
 
 Kind = tuple[tuple[int, ...], str]
 
@@ -215,6 +239,8 @@ class _Reader:
     def __init__(self, module: tvm.IRModule) -> None:
         self.module, self.main = module, module["main"]
         self.tensors: dict[Any, str] = {}
+        self.tuples: dict[Any, list[Any]] = {}
+        """Results of a network that has several."""
         self.layers: list[Layer] = []
         self.names: set[str] = set()
 
@@ -227,7 +253,7 @@ class _Reader:
             for binding in block.bindings:
                 self._bind(binding.var, binding.value)
         body = self.main.body.body
-        results = list(body.fields) if hasattr(body, "fields") else [body]
+        results = list(body.fields) if hasattr(body, "fields") else self.tuples.get(body, [body])
         return Network(
             tuple(self.layers),
             tuple(map(self._port, interface["inputs"], params)),
@@ -243,7 +269,7 @@ class _Reader:
         elif operation == "relax.call_tir":
             self._call(variable, value.args[0], list(value.args[1].fields))
         elif hasattr(value, "fields"):
-            pass  # a tuple of results, whose fields are tensors already
+            self.tuples[variable] = list(value.fields)
         else:
             raise ModelError(
                 f"{variable.name} is {operation or type(value).__name__} in the integer module, "

@@ -12,6 +12,7 @@ from vrmpy_tune.model.frontend.importer import to_relax
 from vrmpy_tune.model.frontend.integer_products import normalize_products
 from vrmpy_tune.model.frontend.loading import load_model, opset_of
 from vrmpy_tune.model.frontend.qoperators import normalize_operators
+from vrmpy_tune.model.frontend.softmax import without_softmax
 from vrmpy_tune.model.frontend.tidy import tidy
 from vrmpy_tune.model.integer import IntegerKernels
 from vrmpy_tune.model.passes.clips import fuse_clips
@@ -86,10 +87,11 @@ def integer_module(
     ModelError
         If an operator has no integer kernel; the message names the node.
     """
+    model, endings = without_softmax(model)
     constants = {one.name for one in model.graph.initializer}
     inputs = [one.name for one in model.graph.input if one.name not in constants]
     outputs = [one.name for one in model.graph.output]
-    passes = [IntegerKernels(inputs, outputs, images), fold_zero_points]
+    passes = [IntegerKernels(inputs, outputs, images, endings), fold_zero_points]
     if fuse:
         passes += [fuse_residuals, fuse_clips]
     module: tvm.IRModule = tvm.transform.Sequential(passes)(to_relax(model, opset_of(model)))

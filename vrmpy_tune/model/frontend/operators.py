@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 PLAIN: Final = (
     "Add", "AveragePool", "Clip", "Concat", "Constant", "Conv", "DequantizeLinear", "Flatten",
     "Gemm", "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "Mul", "QuantizeLinear",
-    "ReduceMean", "Relu", "Reshape", "Squeeze", "Sum", "Transpose", "Unsqueeze",
+    "ReduceMean", "Relu", "Reshape", "Softmax", "Squeeze", "Sum", "Transpose",
+    "Unsqueeze",
 )  # fmt: skip
-"""Operators that the importer and the rules take."""
+"""Operators that the importer and the rules take; Softmax at the model's end, for the host."""
 
 QUANTIZED: Final = (
     "Cast", "ConvInteger", "MatMulInteger", "QGemm", "QLinearAdd", "QLinearAveragePool",
     "QLinearConcat", "QLinearConv", "QLinearGlobalAveragePool", "QLinearMatMul", "QLinearMul",
+    "QLinearSoftmax",
 )  # fmt: skip
 """Operators that normalization replaces by plain ones between quantizations."""
 
@@ -28,7 +30,6 @@ _STATIC: Final = "quantize the model statically, with scales from calibration"
 REMEDIES: Final = {
     "BatchNormalization": "fold it into the convolution before quantizing "
     "(onnxruntime.quantization.preprocess does)",
-    "Softmax": _CUT,
     "LogSoftmax": _CUT,
     "ArgMax": _CUT,
     "TopK": _CUT,

@@ -175,6 +175,13 @@ def _pool(graph: Rewriting, node: Any) -> None:
     graph.quantized(node.name, value, node.input[3:5], node.output[0])
 
 
+def _softmax(graph: Rewriting, node: Any) -> None:
+    axis = _attributes(node).get("axis", -1)
+    inputs = [graph.dequantized(node.name, node.input[:3])]
+    value = graph.emit("Softmax", node.name, inputs, axis=axis)
+    graph.quantized(node.name, value, node.input[3:5], node.output[0])
+
+
 def _concat(graph: Rewriting, node: Any) -> None:
     starts = range(2, len(node.input), 3)
     inputs = [graph.dequantized(node.name, node.input[at : at + 3]) for at in starts]
@@ -209,4 +216,5 @@ _WRITERS: Final[dict[str, Callable[[Rewriting, Any], None]]] = {
     "QLinearGlobalAveragePool": _pool,
     "QLinearAveragePool": _pool,
     "QLinearConcat": _concat,
+    "QLinearSoftmax": _softmax,
 }

@@ -79,13 +79,13 @@ class Operator:
     output:
         Its result.
     options:
-        Integers by name, of the fields in :data:`OPTIONS`.
+        Integers by name, of the fields in :data:`OPTIONS`; ``Beta`` is a float.
     """
 
     kind: str
     inputs: tuple[Tensor | None, ...]
     output: Tensor
-    options: Mapping[str, int]
+    options: Mapping[str, Any]
 
     def describe(self) -> str:
         """Return what messages call it; operators of TFLite have no names of their own."""
@@ -114,6 +114,7 @@ OPTIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "MUL": ("MulOptions", ("FusedActivationFunction",)),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
     "MEAN": ("ReducerOptions", ("KeepDims",)),
+    "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
 }
 """The table of the schema that holds an operator's options, and the fields that are read of it."""
 
@@ -201,14 +202,15 @@ class _Reader:
             )
         return made
 
-    def _options(self, kind: str, found: Any) -> dict[str, int]:
+    def _options(self, kind: str, found: Any) -> dict[str, Any]:
         table, fields = OPTIONS.get(kind, ("", ()))
         place = found.BuiltinOptions()
         if not fields or place is None:
             return dict.fromkeys(fields, 0)
         options = getattr(self._schema, table)()
         options.Init(place.Bytes, place.Pos)
-        return {field: int(getattr(options, field)()) for field in fields}
+        values = {field: getattr(options, field)() for field in fields}
+        return {name: one if isinstance(one, float) else int(one) for name, one in values.items()}
 
     def _tensor(self, index: int) -> Tensor:
         if index not in self._tensors:

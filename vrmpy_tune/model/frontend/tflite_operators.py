@@ -43,7 +43,6 @@ _TYPES: Final = {
 _CUT: Final = "cut the model before it and compute the rest on the host"
 _STATIC: Final = "convert the model with a fixed batch, so that shapes are not computed at run time"
 REMEDIES: Final = {
-    "SOFTMAX": _CUT,
     "LOG_SOFTMAX": _CUT,
     "LOGISTIC": _CUT,
     "ARG_MAX": _CUT,
@@ -358,6 +357,19 @@ def _activation(writer: _Writer, operator: Operator) -> None:
     writer.finish(operator, writer.clipped(operator, value, number))
 
 
+def _softmax(writer: _Writer, operator: Operator) -> None:
+    """Write a softmax, which is taken off again for the host."""
+    beta = operator.options["Beta"]
+    if beta != 1:
+        raise ModelError(
+            f"{operator.describe()} multiplies by {beta:g} before; only a factor (beta) of 1 is "
+            "supported. Multiply the weights before it instead."
+        )
+    value = writer.float_of(operator, operator.inputs[0])
+    value = writer.graph.emit("Softmax", operator.output.name, [value], axis=-1)
+    writer.finish(operator, value)
+
+
 def _reshaped(
     writer: _Writer,
     operator: Operator,
@@ -445,5 +457,6 @@ _WRITERS: Final[Mapping[str, Callable[[_Writer, Operator], Any]]] = {
     "RELU6": _activation,
     "RELU_N1_TO_1": _activation,
     "RESHAPE": _reshape,
+    "SOFTMAX": _softmax,
     "SQUEEZE": _reshape,
 }

@@ -53,6 +53,12 @@ def requantized(scope: Scope, name: str, source: Quantized, target: Target) -> A
     return scope.emit(name, workload, [source.value, np.asarray(target.bounds, np.int32)])
 
 
+def copied(scope: Scope, name: str, source: Quantized) -> Any:
+    """Write a copy of a tensor: the clip that changes nothing."""
+    workload = Clip(shape_of(source.value))
+    return scope.emit(name, workload, [source.value, np.asarray(_EVERYTHING, np.int32)])
+
+
 def _sum(scope: Scope, name: str, pair: tuple[Quantized, Quantized | None], target: Target) -> Any:
     lhs, rhs = pair
     other = (rhs.scale, rhs.zero_point) if rhs else (0.0, 0)
