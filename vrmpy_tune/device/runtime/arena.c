@@ -43,8 +43,7 @@ struct arena {
 
 static struct arena workspace;
 static struct arena vtcm;
-static uint64_t vtcm_bytes;   /* of the device */
-static uint64_t vtcm_outside; /* in use outside of parallel regions */
+static uint64_t vtcm_bytes; /* of the device */
 
 static uint64_t block_footprint(uint64_t bytes) {
   return GUARD_BYTES + round_up(bytes, VECTOR_BYTES) + GUARD_BYTES;
@@ -194,7 +193,7 @@ void arenas_create(uint64_t bytes) {
 void arenas_reset(uint32_t seed) {
   arena_reset(&workspace, seed);
   arena_reset(&vtcm, seed + 1);
-  vtcm_outside = 0;
+  arenas_share_vtcm(1);
 }
 
 int arenas_check(struct fault *fault) {
@@ -213,43 +212,13 @@ int TVMBackendFreeWorkspace(int device_type, int device_id, void *data) {
   return 0;
 }
 
-/* Tasks run one after another here, but on the device at once, each with its own blocks: within a
- * parallel region, a task has an equal share of what was free outside. */
-static void share_vtcm(void) {
-  uint32_t workers = accounting_workers();
-  if (workers == 1) {
-    vtcm.name = "VTCM";
-    vtcm.limit = vtcm_bytes;
-    return;
-  }
-  accounting_pause();
-  mark(MARK_ASIDE_BEGIN, 0);
-  vtcm.name = "VTCM of each context";
-  vtcm.limit = vtcm_outside + (vtcm_bytes - vtcm_outside) / workers;
-  mark(MARK_ASIDE_END, 0);
-  accounting_resume();
-}
-
-static void note_vtcm_outside(void) {
-  if (accounting_workers() == 1) {
-    vtcm_outside = vtcm.live_bytes;
-  }
+void arenas_share_vtcm(uint32_t contexts) {
+  vtcm.name = contexts > 1 ? "VTCM of each context" : "VTCM";
+  vtcm.limit = vtcm.live_bytes + (vtcm_bytes - vtcm.live_bytes) / contexts;
 }
 
 /* VTCM for the kernels of this project: TVM's own lowering of "global.vtcm" does not work on the
  * target kind that does. */
-void *vrmpy_vtcm_alloc(uint64_t bytes) {
-  share_vtcm();
-  void *data = arena_allocate(&vtcm, bytes);
-  note_vtcm_outside();
-  return data;
-}
+void *vrmpy_vtcm_alloc(uint64_t bytes) { return arena_allocate(&vtcm, bytes); }
 
-void vrmpy_vtcm_free(void *data) {
-  const struct block *last = vtcm.live;
-  if (last != NULL && last->data == data) {
-    dma_release(last->data, last->bytes);
-  }
-  arena_free(&vtcm, data);
-  note_vtcm_outside();
-}
+void vrmpy_vtcm_free(void *data) { arena_free(&vtcm, data); }
