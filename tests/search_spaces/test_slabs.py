@@ -85,7 +85,7 @@ def test_the_weights_are_moved_as_the_plan_says(memory: Memory) -> None:
             ahead = memory is Memory.PIPELINED and steps[-1] > 1
             assert (copies > 0) == (memory is Memory.COPIED)
             assert started == waited == (memory is not Memory.COPIED) + ahead
-            assert ir.count("call ptr @vrmpy_vtcm_alloc(") == 1
+            assert ir.count("call ptr @vrmpy_vtcm_alloc_shared(") == 1
 
 
 @EACH

@@ -8,7 +8,7 @@ becomes four loads; and the lowering of ``global.vtcm`` fails on the ``llvm`` ta
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import tvm
 from tvm import tirx
@@ -21,6 +21,9 @@ VTCM_SCOPE: Final = "global.vtcm"
 VTCM_ALLOCATE: Final = "vrmpy_vtcm_alloc"
 VTCM_FREE: Final = "vrmpy_vtcm_free"
 """Functions of the on-device runtime: a last-in, first-out arena."""
+
+SHARED: Final = "_shared"
+"""Behind their names in parallel loops, where a task has a share of VTCM only."""
 
 MAX_STACK_BYTES: Final = 64 << 10
 """Largest buffer kept on the stack; accumulators of a register tile are at most 4 KB."""
@@ -50,7 +53,25 @@ def _place(statement: tir.Stmt) -> tir.Stmt:
         return tir.AllocBuffer(statement.buffer, {"disable_lower_builtin": tirx.IntImm("int32", 1)})
     if isinstance(statement, tir.SeqStmt):
         return sequence(_place_in_sequence(list(statement.seq)))
+    if isinstance(statement, tir.For) and statement.kind == tir.ForKind.PARALLEL:
+        return rewrite(statement, _share)
     return statement
+
+
+def _share(statement: tir.Stmt) -> tir.Stmt:
+    """Turn the arena calls of a task into those that know of other tasks."""
+    if isinstance(statement, tir.DeclBuffer) and _calls(statement.data, VTCM_ALLOCATE):
+        size = statement.data.args[1]
+        shared = tirx.call_extern("handle", VTCM_ALLOCATE + SHARED, size)
+        return tir.DeclBuffer(statement.buffer, data=shared)
+    if isinstance(statement, tir.Evaluate) and _calls(statement.value, VTCM_FREE):
+        data = statement.value.args[1]
+        return tir.Evaluate(tirx.call_extern("int32", VTCM_FREE + SHARED, data))
+    return statement
+
+
+def _calls(value: Any, name: str) -> bool:
+    return isinstance(value, tvm.ir.Call) and str(getattr(value.args[0], "value", "")) == name
 
 
 def _place_in_sequence(parts: list[tir.Stmt]) -> list[tir.Stmt]:

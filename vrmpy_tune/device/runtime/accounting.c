@@ -34,7 +34,7 @@ static struct counters call_cost; /* what measuring an empty kernel reads */
 static struct counters task_cost; /* what measuring an empty task reads */
 
 static uint32_t contexts = 1;
-static int parallel_depth;
+static int parallel_tasks; /* of the region that runs; 0 outside */
 static uint64_t parallel_packets; /* all tasks of the call together */
 static uint64_t parallel_critical; /* the busiest context of each region, added up */
 static uint64_t parallel_load[MAX_CONTEXTS];
@@ -104,34 +104,24 @@ static int run_nested(FTVMParallelLambda body, void *closure, TVMParallelGroupEn
   return status;
 }
 
-/* Contexts that a region keeps busy at once. */
-static uint32_t workers(const TVMParallelGroupEnv *environment) {
-  uint32_t tasks = (uint32_t)environment->num_task;
-  return tasks < contexts ? tasks : contexts;
-}
-
 int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_task) {
   struct counters start = read_counters();
   struct counters excluded_before = excluded;
   TVMParallelGroupEnv environment = {NULL, num_task > 0 ? num_task : (int32_t)contexts};
-  if (parallel_depth > 0) {
+  if (parallel_tasks > 0) {
     return run_nested(body, closure, &environment); /* its context has but one thread */
   }
-  ++parallel_depth;
-  arenas_share_vtcm(workers(&environment));
+  parallel_tasks += environment.num_task;
   uint64_t load[MAX_CONTEXTS] = {0};
   struct counters tasks = {0, 0, 0};
   int status = 0;
   for (int task = 0; task < environment.num_task && status == 0; ++task) {
     struct counters cost;
-    dma_begin_task();
     status = run_task(body, task, &environment, closure, &cost);
-    dma_end_task(status);
     load[least_loaded(load)] += cost.packets;
     tasks = plus(tasks, cost);
   }
-  --parallel_depth;
-  arenas_share_vtcm(1);
+  parallel_tasks -= environment.num_task;
   uint64_t busiest = 0;
   for (uint32_t c = 0; c < contexts; ++c) {
     parallel_load[c] += load[c];
@@ -142,6 +132,11 @@ int TVMBackendParallelLaunch(FTVMParallelLambda body, void *closure, int num_tas
   /* All that this region executed besides its tasks is the model's work, not the kernel's. */
   excluded = plus(excluded_before, minus(since(start, read_counters()), tasks));
   return status;
+}
+
+uint32_t accounting_workers(void) {
+  uint32_t tasks = parallel_tasks > 1 ? (uint32_t)parallel_tasks : 1;
+  return tasks < contexts ? tasks : contexts;
 }
 
 /* --- calls ------------------------------------------------------------------------------- */
@@ -187,7 +182,7 @@ void accounting_create(uint32_t context_count) {
 int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t count,
                     struct accounts *accounts) {
   excluded = (struct counters){0, 0, 0};
-  parallel_depth = 0;
+  parallel_tasks = 0;
   parallel_packets = 0;
   parallel_critical = 0;
   for (uint32_t c = 0; c < MAX_CONTEXTS; ++c) {

@@ -43,7 +43,8 @@ struct arena {
 
 static struct arena workspace;
 static struct arena vtcm;
-static uint64_t vtcm_bytes; /* of the device */
+static uint64_t vtcm_bytes;   /* of the device */
+static uint64_t shared_bytes; /* in use by the task that runs */
 
 static uint64_t block_footprint(uint64_t bytes) {
   return GUARD_BYTES + round_up(bytes, VECTOR_BYTES) + GUARD_BYTES;
@@ -193,7 +194,8 @@ void arenas_create(uint64_t bytes) {
 void arenas_reset(uint32_t seed) {
   arena_reset(&workspace, seed);
   arena_reset(&vtcm, seed + 1);
-  arenas_share_vtcm(1);
+  vtcm.limit = vtcm_bytes;
+  shared_bytes = 0;
 }
 
 int arenas_check(struct fault *fault) {
@@ -212,13 +214,38 @@ int TVMBackendFreeWorkspace(int device_type, int device_id, void *data) {
   return 0;
 }
 
-void arenas_share_vtcm(uint32_t contexts) {
-  vtcm.name = contexts > 1 ? "VTCM of each context" : "VTCM";
-  vtcm.limit = vtcm.live_bytes + (vtcm_bytes - vtcm.live_bytes) / contexts;
-}
-
 /* VTCM for the kernels of this project: TVM's own lowering of "global.vtcm" does not work on the
  * target kind that does. */
 void *vrmpy_vtcm_alloc(uint64_t bytes) { return arena_allocate(&vtcm, bytes); }
 
 void vrmpy_vtcm_free(void *data) { arena_free(&vtcm, data); }
+
+/* The same within a parallel region.  Tasks run one after another here, but on the device at once,
+ * each with its own blocks: a task has an equal share of what was free outside. */
+void *vrmpy_vtcm_alloc_shared(uint64_t bytes) {
+  accounting_pause();
+  mark(MARK_ASIDE_BEGIN, 0);
+  uint32_t workers = accounting_workers();
+  uint64_t outside = vtcm.live_bytes - shared_bytes;
+  vtcm.name = workers > 1 ? "VTCM of each context" : "VTCM";
+  vtcm.limit = outside + (vtcm_bytes - outside) / workers;
+  mark(MARK_ASIDE_END, 0);
+  accounting_resume();
+  void *data = arena_allocate(&vtcm, bytes);
+  shared_bytes = vtcm.live_bytes - outside;
+  return data;
+}
+
+void vrmpy_vtcm_free_shared(void *data) {
+  const struct block *last = vtcm.live;
+  if (last != NULL && last->data == data) {
+    dma_release(last->data, last->bytes);
+  }
+  uint64_t outside = vtcm.live_bytes - shared_bytes;
+  arena_free(&vtcm, data);
+  shared_bytes = vtcm.live_bytes - outside;
+  if (shared_bytes == 0) {
+    vtcm.name = "VTCM";
+    vtcm.limit = vtcm_bytes;
+  }
+}

@@ -38,7 +38,6 @@ struct queue {
 static struct transfer pending[MAX_PENDING]; /* a ring; transfer n is at n % MAX_PENDING */
 static struct queue queues[MAX_QUEUES];
 static uint32_t started;
-static uint32_t started_before; /* by what ran before the task that runs */
 static uint32_t done;
 
 /* Through a file, bytes move as fast as the host's; QEMU emulates vector stores byte by byte. */
@@ -54,11 +53,13 @@ void dma_reset(void) {
   }
 }
 
-void dma_begin_task(void) { started_before = started; }
-
-void dma_end_task(int status) {
-  if (status == 0 && started != started_before && started != done) {
-    failure("a task ended with transfers of the DMA that it did not wait for");
+void dma_release(const uint8_t *data, uint64_t bytes) {
+  for (uint32_t i = done; i != started; ++i) {
+    const struct transfer *one = &pending[i % MAX_PENDING];
+    if (one->to < data + bytes && data < one->to + one->bytes) {
+      failure("the kernel freed %llu bytes of VTCM into which a transfer of the DMA goes on",
+              (unsigned long long)bytes);
+    }
   }
 }
 

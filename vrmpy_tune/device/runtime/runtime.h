@@ -84,17 +84,12 @@ void arenas_create(uint64_t vtcm_bytes);
 void arenas_reset(uint32_t seed);      /* before each call */
 int arenas_check(struct fault *fault); /* after each call; true when all guards are intact */
 
-/* Tasks run one after another here, but on the device at once, each with its own blocks: from here
- * on, an equal share of what is free is all there is.  With 1, everything. */
-void arenas_share_vtcm(uint32_t contexts);
-
 /* --- dma.c: the user DMA ------------------------------------------------------------------- */
 
 void dma_reset(void); /* before each call */
 
-/* Around a task of a parallel region: fail if it did not wait for what it started. */
-void dma_begin_task(void);
-void dma_end_task(int status);
+/* Fail if a transfer into these bytes was not waited for. */
+void dma_release(const uint8_t *data, uint64_t bytes);
 
 /* After a call that returned `status`: fail if a good kernel did not wait for all its transfers. */
 void dma_check(int status);
@@ -122,6 +117,9 @@ int accounting_call(kernel_function kernel, const TVMFFIAny *arguments, int32_t 
 /* Between these two, what is executed is not charged to the kernel. */
 void accounting_pause(void);
 void accounting_resume(void);
+
+/* Contexts that execute what is executing: in a parallel region, as many as have a task. */
+uint32_t accounting_workers(void);
 
 /* Packets charged to the kernel so far in this call, outside of parallel regions; a network asks
  * between its layers (device/network/executor.c).  Asking is not charged. */
