@@ -9,6 +9,7 @@ from search_spaces.memory import Memory
 from tests.cli.conftest import Command
 from tests.cli.fakes import DENSE
 from vrmpy_tune.measurement import HVX_TIME_8GEN1
+from vrmpy_tune.tune.events import Interrupted
 
 Replace = Callable[..., None]
 
@@ -20,7 +21,7 @@ class Row:
         self.row: dict[str, Any] = {
             "workload": DENSE, "memory": str(memory), "estimated_us": figure,
             "time_us": {"issue": 1.5, "dma": 0.25, "l1": 0.0} if figure else None,
-            "packets_total": 1234, "reason": None if figure else "No room.",
+            "packets_total": 1234, "measured": 16, "reason": None if figure else "No room.",
             "what_if_us": {"dma_line_ns": {"1.49": 1.0}} if memory is Memory.DMA else {},
         }  # fmt: skip
 
@@ -40,9 +41,9 @@ def test_each_plan_is_a_line_with_the_parts_of_its_time(command: Command, replac
     assert ended.code == 0
     assert ended.stdout.splitlines() == [
         DENSE,
-        "  cached          1.75 us  issue 1.5  dma 0.2  (1,234 packets)",
-        "  copied          1.75 us  issue 1.5  dma 0.2  (1,234 packets)",
-        "  dma             1.75 us  issue 1.5  dma 0.2  (1,234 packets)",
+        "  cached          1.75 us  issue 1.5  dma 0.2  (1,234 packets, 16 candidates)",
+        "  copied          1.75 us  issue 1.5  dma 0.2  (1,234 packets, 16 candidates)",
+        "  dma             1.75 us  issue 1.5  dma 0.2  (1,234 packets, 16 candidates)",
         "            with dma_line_ns of 1.49: 1.00 us",
         "  pipelined  No room.",
     ]
@@ -52,6 +53,24 @@ def test_the_document_has_a_row_for_each_plan(command: Command, replace: Replace
     replace("vrmpy_tune.tune.memory_comparison", compare_memory=rows)
     ended = command("compare-memory", DENSE, "--memory", "dma", "--memory", "cached", "--json")
     assert [row["memory"] for row in ended.document["rows"]] == ["cached", "dma"]
+
+
+def test_what_is_left_is_not_begun_after_an_interrupt(command: Command, replace: Replace) -> None:
+    def interrupted(*arguments: object, **options: Any) -> Iterator[Row]:
+        yield next(rows(*arguments, **options))
+        options["events"](Interrupted("vrmpy-tune tune", 1))
+
+    replace("vrmpy_tune.tune.memory_comparison", compare_memory=interrupted)
+    ended = command("compare-memory", DENSE, f"{DENSE},lzp=3", "--json")
+    assert ended.code == 130
+    assert ended.document["interrupted"] is True
+    assert len(ended.document["rows"]) == 1
+
+
+def test_models_are_refused(command: Command) -> None:
+    ended = command("compare-memory", "model.tflite")
+    assert ended.code == 2
+    assert "takes workloads" in ended.stderr
 
 
 def test_packets_know_no_memory(command: Command) -> None:

@@ -72,6 +72,19 @@ def test_results_stay_the_same_and_ranges_become_alike(seed: int) -> None:
         assert (wider > clipped).any()
 
 
+def test_a_channel_without_values_stays_as_it_is() -> None:
+    generator = np.random.default_rng(4)
+    model = _network(generator)
+    (first,) = (one for one in model.graph.initializer if one.name == "first.weight")
+    values = numpy_helper.to_array(first).copy()
+    values[3] = 0
+    first.CopyFrom(numpy_helper.from_array(values, first.name))
+    x = generator.normal(size=(1, 3, SIZE, SIZE)).astype(np.float32)
+    (expected,), (found,) = (_run(one, x) for one in (model, equalized(model, [x])))
+    assert np.isfinite(found).all()
+    assert np.array_equal(found, expected)
+
+
 def test_factors_are_powers_of_two() -> None:
     generator = np.random.default_rng(3)
     model = _network(generator)

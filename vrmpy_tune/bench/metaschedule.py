@@ -19,7 +19,7 @@ from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.device.protocol import Limits, TensorSpec
 from vrmpy_tune.errors import BuildError, VerificationError
 from vrmpy_tune.layout import pack
-from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.measurement import QEMU_PACKETS, Outcome
 from vrmpy_tune.records.outcomes import FinishedRun
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS, provenance
 from vrmpy_tune.workload import Contraction
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vrmpy_tune.verification import Verifier
     from vrmpy_tune.workload import Workload
 
-RULES: Final = "metaschedule-default/1"
+RULES: Final = "metaschedule-default/2"
 """Name and version of the rules, in place of a search space."""
 
 CANDIDATES: Final = 24
@@ -136,7 +136,8 @@ def metaschedule_default(
         if schedule is None:
             return "refused", None
         slowest = SLOWEST[isinstance(workload, Contraction)] * workload.packet_bound
-        limit = best.counts.packets_total if best else slowest
+        is_total = metric == QEMU_PACKETS
+        limit = best.counts.packets_total if best and is_total else slowest
         try:
             kernel = build_kernel(schedule.mod, inputs, output, target, pool, generator=by_tvm)
             return str(Outcome.OK), run_kernel(
@@ -168,6 +169,8 @@ def _drawn(
     for seed in itertools.count(SEED + 1):
         with tvm_lock:
             found = samples(workload, target, seed)
+        if not found:
+            return
         yield from found
 
 

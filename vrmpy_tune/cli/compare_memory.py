@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search_spaces.memory import Memory
 from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
     STORE_HELP,
     Json,
-    Memories,
     SuiteName,
     Target,
     Variants,
-    Workloads,
     check_metric,
     read_memories,
     read_selection,
@@ -22,14 +21,21 @@ from vrmpy_tune.cli.options import (
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.errors import UsageError
 from vrmpy_tune.measurement import HVX_TIME_8GEN1, TIME_METRICS, is_time
+from vrmpy_tune.model.opening import is_model
 from vrmpy_tune.target import parse_target
+from vrmpy_tune.tune.events import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vrmpy_tune.tune.events import Event
+
 
 def compare_memory(
-    workloads: Workloads = None,
+    workloads: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORKLOAD]", help="Or name a --suite.", show_default=False),
+    ] = None,
     *,
     suite: SuiteName = None,
     variant: Variants = None,
@@ -37,7 +43,14 @@ def compare_memory(
     metric: Annotated[
         str, typer.Option(help=f"An estimated time: {', '.join(TIME_METRICS)}.")
     ] = HVX_TIME_8GEN1,
-    memory: Memories = None,
+    memory: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--memory",
+            metavar="PLAN",
+            help=f"Which plans: {', '.join(Memory)}. May be repeated; all by default.",
+        ),
+    ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Candidates of each plan.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
     records: Annotated[
@@ -60,26 +73,46 @@ def compare_memory(
         raise UsageError(
             f"{metric} does not know memory; compare by one of {', '.join(TIME_METRICS)}."
         )
+    if any(is_model(text) for text in workloads or ()):
+        raise UsageError("compare-memory takes workloads; `explain MODEL` names those of a model.")
     chosen = read_selection(workloads, suite, variant, say)
     hexagon = parse_target(target)
-    from search_spaces.memory import Memory
     from vrmpy_tune.tune.memory_comparison import compare_memory as compare
 
     memories = read_memories(memory) if memory else tuple(Memory)
     rows: list[dict[str, Any]] = []
+    interrupted = False
+
+    def listen(event: Event) -> None:
+        nonlocal interrupted
+        interrupted |= isinstance(event, Interrupted)
+
     with one_document(as_json) as emit:
         for workload in chosen:
             found = compare(
                 workload, target=hexagon, metric=metric, trials=trials, seed=seed,
-                records=records, memories=memories, what_if=what_if,
+                records=records, memories=memories, what_if=what_if, events=listen,
             )  # fmt: skip
             for one in found:
                 rows.append(one.as_json())
                 say(_progress(rows[-1]))
+            if interrupted:
+                break
         if as_json:
-            emit({"target": hexagon.name, "metric": metric, "trials": trials, "rows": rows})
+            emit(
+                {
+                    "target": hexagon.name,
+                    "metric": metric,
+                    "trials": trials,
+                    "interrupted": interrupted,
+                    "rows": rows,
+                }
+            )
     if not as_json:
         print(comparison_text(rows))
+    if interrupted:
+        say("Interrupted: the same command goes on from here.")
+        raise typer.Exit(130)
 
 
 def _progress(row: dict[str, Any]) -> str:
@@ -104,7 +137,7 @@ def _lines(row: dict[str, Any]) -> list[str]:
     parts = "  ".join(f"{name} {us:.1f}" for name, us in row["time_us"].items() if us >= 0.05)
     lines = [
         f"  {row['memory']:9} {row['estimated_us']:10,.2f} us  {parts}  "
-        f"({row['packets_total']:,} packets)"
+        f"({row['packets_total']:,} packets, {row['measured']} candidates)"
     ]
     for name, values in row["what_if_us"].items():
         tried = ", ".join(f"{value}: {us:,.2f}" for value, us in values.items())

@@ -18,12 +18,15 @@ from vrmpy_tune.cli.options import (
     read_selection,
 )
 from vrmpy_tune.cli.streams import one_document, say
+from vrmpy_tune.records.atomic_file import replace_file
 from vrmpy_tune.target import parse_target
+from vrmpy_tune.tune.events import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.tune.events import Event
 
 
 def study_searches(
@@ -33,7 +36,8 @@ def study_searches(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each search.")] = 3,
     trials: Annotated[int, typer.Option(min=1, help="Candidates a run.")] = 128,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Gets curves.csv, .json and .png.")
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Gets curves, or networks."),
     ] = Path("study"),
     records: Annotated[
         str | None, typer.Option("--records", metavar="URL", help=f"{STORE_HELP} Default: in DIR.")
@@ -99,19 +103,30 @@ def _study_model(
 
     output.mkdir(parents=True, exist_ok=True)
     networks = []
+    interrupted = False
+
+    def listen(event: Event) -> None:
+        nonlocal interrupted
+        interrupted |= isinstance(event, Interrupted)
+        show(event)
+
     with one_document(as_json) as emit, displays(None, stdout_is_free=not as_json) as show:
         for network in study_metrics(
             model, target=target, directory=output, records=records or str(output / "study.db"),
-            events=show, progress=say, **options,
+            events=listen, progress=say, **options,
         ):  # fmt: skip
             networks.append(network)
             say(f"Seed {network.seed}, {network.metric}: {network.estimated_us:,.1f} us")
-        report = {**summary(networks), "output": str(output)}
-        (output / "networks.json").write_text(json.dumps(report, indent=1) + "\n")
+        report = {**summary(networks), "interrupted": interrupted, "output": str(output)}
+        if not interrupted:
+            replace_file(output / "networks.json", [json.dumps(report, indent=1)])
         if as_json:
             emit(report)
     if not as_json:
         print(networks_text(report))
+    if interrupted:
+        say("Interrupted: the same study command goes on from here.")
+        raise typer.Exit(130)
 
 
 def networks_text(report: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ from vrmpy_tune.tune.events import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from search_spaces.memory import Memory
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.events import Event
     from vrmpy_tune.tune.run import TuneResult
@@ -126,7 +127,7 @@ def tune_workloads(
 
             run = partial(tune_model, model, top_tasks=top_tasks, leave_out=say)
         elif suite:
-            run = partial(tune, _with_spaces(chosen, hexagon), memories=memories)
+            run = partial(tune, _with_spaces(chosen, hexagon, memories), memories=memories)
         else:
             run = partial(tune, chosen, memories=memories)
         results = run(
@@ -154,14 +155,20 @@ def tune_workloads(
         raise typer.Exit(130)
 
 
-def _with_spaces(workloads: Sequence[Workload], target: HexagonTarget) -> list[Workload]:
+def _with_spaces(
+    workloads: Sequence[Workload], target: HexagonTarget, memories: tuple[Memory, ...]
+) -> list[Workload]:
     """Leave out what no search space covers: a suite's other workloads can still be tuned."""
     from search_spaces import spaces_for
 
-    covered = [workload for workload in workloads if spaces_for(workload, target)]
+    covered = [workload for workload in workloads if spaces_for(workload, target, memories)]
     for workload in workloads:
         if workload not in covered:
             say(f"Left out: no search space of this version covers {workload}.")
+    if not covered:
+        raise UsageError(
+            f"Nothing of it can be tuned for {target.name} with weights {', '.join(memories)}."
+        )
     return covered
 
 

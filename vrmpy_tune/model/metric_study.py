@@ -20,6 +20,7 @@ from vrmpy_tune.model.files import run_files
 from vrmpy_tune.model.opening import open_model
 from vrmpy_tune.model.tasks import tasks_of
 from vrmpy_tune.model.tuning import tune_model
+from vrmpy_tune.records.atomic_file import replace_file
 from vrmpy_tune.records.location import open_store
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def study_metrics(
     Parameters
     ----------
     path:
-        The ONNX file.
+        The model's file.
     seeds, trials:
         What to run: every search gets all its candidates, so many a task on average.
     target:
@@ -136,7 +137,7 @@ def study_metrics(
                     _share(records, target.name)
                 progress(f"Seed {seed}, {metric}: compiling and running")
                 document = {**asked, **_network(path, results, target, kept)}
-                kept.write_text(json.dumps(document, indent=1) + "\n")
+                replace_file(kept, [json.dumps(document, indent=1)])
             yield StudiedNetwork(
                 seed, metric, document["measured"], document["isolated_us"], document["run"]
             )
@@ -145,8 +146,12 @@ def study_metrics(
 def _known(kept: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
     if not kept.is_file():
         return None
-    document: dict[str, Any] = json.loads(kept.read_text())
-    return document if all(document.get(key) == value for key, value in asked.items()) else None
+    try:
+        document: dict[str, Any] = json.loads(kept.read_text())
+        known = all(document.get(key) == value for key, value in asked.items())
+    except (ValueError, AttributeError):
+        return None  # cut or altered: it is made anew
+    return document if known else None
 
 
 def _share(records: str, target: str) -> None:

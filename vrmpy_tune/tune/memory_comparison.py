@@ -104,6 +104,8 @@ def compare_memory(
 ) -> Iterator[PlanResult]:
     """Tune a workload once for each plan, with as many candidates each, and yield the best of each.
 
+    After an interrupt, of which ``events`` is told, the plans that are left are not begun.
+
     Every candidate runs on the embedded device and is compared with the reference bit for bit; the
     same call again measures nothing twice.
 
@@ -130,16 +132,21 @@ def compare_memory(
             yield PlanResult(str(workload), memory, reason=NO_ROOM)
             continue
         try:
-            (result,) = tune(
+            results = tune(
                 [workload], target=target, metric=metric, trials=trials, seed=seed,
                 records=records, memories=(memory,), early_stop=False, events=events,
             )  # fmt: skip
         except NoValidCandidateError as error:
             yield PlanResult(str(workload), memory, reason=str(error))
             continue
+        if not results:  # interrupted before any candidate was verified
+            return
+        (result,) = results
         asked = what_if and memory in BY_DMA
         tried = _what_if(result.best, workload, target, metric) if asked else {}
         yield PlanResult(str(workload), memory, result.best, result.measured, what_if=tried)
+        if result.interrupted:
+            return
 
 
 def _what_if(

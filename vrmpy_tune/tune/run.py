@@ -305,6 +305,11 @@ def _tasks(
     for workload in workloads:
         verifier, trials = Verifier(workload), shares[workload]
         spaces = spaces_for(workload, target, tuple(memories))[:trials]
+        if not spaces and tuple(memories) != (Memory.CACHED,):
+            raise UsageError(
+                f"No search space of {workload} has weights {' or '.join(memories)} on "
+                f"{target.name}; leave out --memory."
+            )
         tasks += [Task(workload, space, trials, verifier) for space in spaces]
     return tasks
 

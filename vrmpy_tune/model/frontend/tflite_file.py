@@ -236,6 +236,7 @@ class _Reader:
             zero_point = np.array(points, np.int64)
             axis = int(quantization.QuantizedDimension())
             self._check_parameters(name, scale, zero_point, shape, axis)
+            self._check_range(name, zero_point, dtype)
         values = None
         buffer = self._model.Buffers(found.Buffer())
         if buffer.Offset() > 1:
@@ -266,6 +267,15 @@ class _Reader:
                 f"{self._path}: the tensor '{name}' of shape {list(shape)} has {scale.size} scales "
                 f"and {points.size} zero points; convert the model again."
             )
+
+    def _check_range(self, name: str, points: np.ndarray, dtype: str) -> None:
+        if dtype in ("int8", "uint8"):
+            limits = np.iinfo(dtype)
+            if points.min() < limits.min or points.max() > limits.max:
+                raise ModelError(
+                    f"{self._path}: the tensor '{name}' of {dtype} has the zero point "
+                    f"{points[0]}, which is none; the file may be damaged."
+                )
 
     def _check_quantized(self, operators: tuple[Operator, ...]) -> None:
         results = [one.output for one in operators]

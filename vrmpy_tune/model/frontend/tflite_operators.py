@@ -296,7 +296,10 @@ def _mean(writer: _Writer, operator: Operator) -> None:
     assert source is not None
     if axes is None or axes.values is None:
         raise ModelError(f"{operator.describe()} computes its axes at run time.")
-    chosen = [int(axis) % len(source.shape) for axis in axes.values.reshape(-1)]
+    rank = len(source.shape)
+    if any(not -rank <= axis < rank for axis in axes.values.reshape(-1)):
+        raise ModelError(f"{operator.describe()} has axes that its input does not have.")
+    chosen = [int(axis) % rank for axis in axes.values.reshape(-1)]
     if len(source.shape) == IMAGE_RANK:
         chosen = [CHANNELS_FIRST.index(axis) for axis in chosen]
     value = writer.graph.emit(

@@ -44,6 +44,9 @@ def equalized(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> onnx.Mode
     ranges = _ranges(made, inputs)
     for tensors in network.linear_groups():
         widths = np.max([ranges[one] for one in tensors], axis=0)
+        # A channel without values gets no factor that matters.
+        least = max(float(widths.mean()) / 4**LARGEST_DOUBLINGS, float(np.finfo(np.float32).tiny))
+        widths = np.maximum(widths, least)
         doublings = np.log2(widths.mean() / widths) / 2
         for one in tensors:
             network.multiply(one, np.exp2(np.rint(doublings)))
