@@ -96,11 +96,10 @@ class Verifier:
                     f"The output of {self.workload} is {actual.dtype}{list(actual.shape)} "
                     f"instead of {expected.dtype}{list(expected.shape)}."
                 )
-            wrong = np.flatnonzero(actual.ravel() != expected.ravel())
-            if wrong.size:
-                index = tuple(int(i) for i in np.unravel_index(wrong[0], expected.shape))
+            wrong, index = differences(actual, expected)
+            if wrong:
                 return (
-                    f"{wrong.size} of {expected.size} outputs of {self.workload} are wrong on the "
+                    f"{wrong} of {expected.size} outputs of {self.workload} are wrong on the "
                     f"input '{inputs.name}'; the first, at {list(index)}, is {actual[index]} "
                     f"instead of {expected[index]}."
                 )
@@ -146,3 +145,12 @@ class Verifier:
 def slowest(counts: tuple[Counts, ...], metric: str) -> Counts:
     """Return the counts of the input set that took longest by ``metric``."""
     return max(counts, key=lambda one: one.value(metric))
+
+
+def differences(actual: np.ndarray, expected: np.ndarray) -> tuple[int, tuple[int, ...]]:
+    """Return how many elements of two arrays of one shape differ, and the index of the first.
+
+    The index is ``()`` where none differs.
+    """
+    wrong = np.argwhere(actual != expected)
+    return len(wrong), tuple(int(one) for one in wrong[0]) if len(wrong) else ()

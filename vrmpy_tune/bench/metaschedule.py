@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from vrmpy_tune.bench.tvm_program import kernel_shape
 from vrmpy_tune.bench.tvm_rules import samples
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.device.protocol import Limits, TensorSpec
@@ -188,10 +189,8 @@ def operands_of(workload: Workload, operands: Sequence[np.ndarray]) -> tuple[np.
     if not isinstance(workload, Contraction):
         return tuple(operands)
     named = dict(zip((one.name for one in workload.operands), operands, strict=True))
-    shape = workload.weight_shape
-    plain = shape if len(shape) == 4 else (shape[0], 1, 1, shape[1])
     weights = named["weights"]
-    named["weights"] = pack(weights.reshape(plain), 1, offset=False)
+    named["weights"] = pack(weights.reshape(kernel_shape(workload)), 1, offset=False)
     if workload.lzp:
         each = weights.astype(np.int32).sum(axis=tuple(range(1, weights.ndim)), dtype=np.int32)
         named["bias"] = named["bias"] - workload.lzp * each

@@ -26,11 +26,9 @@ def program(workload: Contraction) -> tvm.IRModule:
     Its parameters are the workload's operands and its output; weights are packed, and the zero
     point of activations is in ``bias`` (:func:`vrmpy_tune.bench.metaschedule.operands_of`).
     """
-    shape = workload.weight_shape
-    plain = shape if len(shape) == 4 else (shape[0], 1, 1, shape[1])
     named = {
         one.name: te.placeholder(
-            packed_shape(plain, 1) if one.name == "weights" else one.shape,
+            packed_shape(kernel_shape(workload), 1) if one.name == "weights" else one.shape,
             one.numpy_type,
             name=one.name,
         )
@@ -42,6 +40,13 @@ def program(workload: Contraction) -> tvm.IRModule:
         output = _behind(workload, output, named)
     function = te.create_prim_func([*named.values(), output])
     return tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
+
+
+def kernel_shape(workload: Contraction) -> tuple[int, int, int, int]:
+    """Return the shape of the weights as of a convolution: ``[outputs, height, width, inputs]``."""
+    outputs, *window, inputs = workload.weight_shape
+    height, width = window or (1, 1)
+    return outputs, height, width, inputs
 
 
 def _dense(workload: Any, activations: Any, weights: Any) -> Any:

@@ -85,7 +85,7 @@ class Reference:
         self._outputs = [one.name for one in model.graph.output]
         self._plain = _session(model, precise=False)
         self._precise = _session(model, precise=True)
-        self._watched = _session(_with_outputs(model, self._tensors()), precise=False)
+        self._watched = _session(with_outputs(model, self._tensors()), precise=False)
 
     def tensors(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return all quantized tensors of a run by name, as the device holds them."""
@@ -222,8 +222,8 @@ def _session(model: onnx.ModelProto, *, precise: bool) -> Any:
     )
 
 
-def _with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
-    """Return the model with more tensors as outputs."""
+def with_outputs(model: onnx.ModelProto, tensors: Sequence[str]) -> onnx.ModelProto:
+    """Return a copy of the model with more tensors as outputs, those that are none yet."""
     made = onnx.ModelProto()
     made.CopyFrom(model)
     given = {one.name for one in (*made.graph.output, *made.graph.input)}

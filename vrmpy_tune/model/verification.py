@@ -8,6 +8,7 @@ import numpy as np
 
 from vrmpy_tune.errors import VerificationError
 from vrmpy_tune.model.reference import interpret
+from vrmpy_tune.verification import differences
 from vrmpy_tune.workload.inputs import INPUT_SETS, draw_values
 
 if TYPE_CHECKING:
@@ -54,11 +55,10 @@ def check_outputs(
     tensors = interpret(network, given)
     for port, actual in zip(network.outputs, outputs, strict=True):
         expected = tensors[port.tensor].reshape(port.integer_shape)
-        wrong = np.argwhere(actual != expected)
-        if wrong.size:
-            first = tuple(int(one) for one in wrong[0])
+        wrong, first = differences(actual, expected)
+        if wrong:
             raise VerificationError(
-                f"{len(wrong)} of {expected.size} elements of the output '{port.name}' differ from "
+                f"{wrong} of {expected.size} elements of the output '{port.name}' differ from "
                 f"the interpreter's on {what}; the first, at {list(first)}, is {actual[first]} "
                 f"instead of {expected[first]}."
             )

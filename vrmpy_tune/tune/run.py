@@ -304,13 +304,13 @@ def _tasks(
     tasks = []
     for workload in workloads:
         verifier, trials = Verifier(workload), shares[workload]
-        spaces = spaces_for(workload, target, tuple(memories))[:trials]
-        if not spaces and tuple(memories) != (Memory.CACHED,):
+        spaces = spaces_for(workload, target, tuple(memories))
+        if not spaces:
             raise UsageError(
-                f"No search space of {workload} has weights {' or '.join(memories)} on "
-                f"{target.name}; leave out --memory."
+                f"No search space of this version covers {workload} on {target.name} with weights "
+                f"{' or '.join(memories)}."
             )
-        tasks += [Task(workload, space, trials, verifier) for space in spaces]
+        tasks += [Task(workload, space, trials, verifier) for space in spaces[:trials]]
     return tasks
 
 

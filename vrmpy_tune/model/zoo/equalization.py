@@ -21,6 +21,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from vrmpy_tune.model.comparison import with_outputs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -126,13 +128,9 @@ def _ranges(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> dict[str, n
     """Return the largest magnitude of each channel of each convolution, clip and sum."""
     import onnxruntime
 
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
     names = [one.output[0] for one in model.graph.node if one.op_type in ("Conv", "Clip", "Add")]
-    given = {one.name for one in watched.graph.output}
-    watched.graph.output.extend(onnx.ValueInfoProto(name=one) for one in names if one not in given)
     session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), providers=["CPUExecutionProvider"]
+        with_outputs(model, names).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     (taken,) = model.graph.input
     ranges: dict[str, np.ndarray] = {}

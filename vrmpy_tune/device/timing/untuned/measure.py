@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from vrmpy_tune.device.protocol import Limits
 from vrmpy_tune.device.timing.estimate import PARTS, TraceSimulator
 from vrmpy_tune.device.timing.rebuild import AS_PUBLISHED, GENERATORS, TARGET, WORKERS, build
 from vrmpy_tune.device.timing.untuned.layers import operators_of
 from vrmpy_tune.errors import VerificationError
 from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.verification import differences
 from vrmpy_tune.workload.inputs import INPUT_SETS
 
 if TYPE_CHECKING:
@@ -133,11 +132,10 @@ def check(workload: Workload, operator: Operator, result: RunResult) -> None:
     for kind, expected, (actual,) in zip(
         INPUT_SETS, operator.expected, result.outputs, strict=True
     ):
-        wrong = np.argwhere(actual != expected)
-        if wrong.size:
-            first = tuple(int(one) for one in wrong[0])
+        wrong, first = differences(actual, expected)
+        if wrong:
             raise VerificationError(
-                f"{what} gives {len(wrong)} wrong values of {expected.size} on the inputs "
+                f"{what} gives {wrong} wrong values of {expected.size} on the inputs "
                 f"'{kind}'; the first, at {list(first)}, is {actual[first]} instead of "
                 f"{expected[first]}."
             )
