@@ -146,6 +146,37 @@ def test_a_model_that_fails_warns_once_and_leaves_finite_random_scores(
     assert guarded.model.updates == updates, "a failed model is left alone"
 
 
+def test_a_failure_is_that_of_its_task_alone(candidates: list[Any]) -> None:
+    warnings: list[str] = []
+    guarded = model(None, warnings)
+    guarded.tasks.add("other", WORKLOAD, find_space("dense.scalar/3"))
+    guarded.model.answer = np.ones(len(candidates))
+    warm(guarded, candidates)
+    expected = guarded.predict(CONTEXT, candidates)
+    guarded.model.answer = RuntimeError("boom")
+    guarded.predict(SimpleNamespace(task_name="other"), candidates)
+    guarded.model.answer = np.ones(len(candidates))
+    np.testing.assert_array_equal(guarded.predict(CONTEXT, candidates), expected)
+    assert guarded.failed == {"other"}
+    assert len(warnings) == 1
+    assert "other" in warnings[0]
+
+
+def test_an_empty_batch_is_no_failure(candidates: list[Any]) -> None:
+    space = find_space("dense.scalar/3")
+    assert space is not None
+    table = TaskTable()
+    table.add("task", WORKLOAD, space)
+    guarded = GuardedModel(table, 0, pytest.fail)._inst
+    context = SimpleNamespace(task_name="task", mod=space.module(WORKLOAD))
+    guarded.update(context, [], [])
+    repeated = [candidates[index % len(candidates)] for index in range(WARMUP)]
+    guarded.update(context, repeated, [SimpleNamespace(run_secs=[1.0])] * WARMUP)
+    assert guarded.predict(context, []).shape == (0,)
+    assert guarded.scores("task", []).shape == (0,)
+    assert not guarded.failed
+
+
 def test_features_are_finite_and_tell_candidates_apart(candidates: list[Any]) -> None:
     table = model(None, []).tasks
     rows = table.features(CONTEXT, candidates)

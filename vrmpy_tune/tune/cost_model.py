@@ -1,8 +1,8 @@
 """The cost model: the packet arithmetic, corrected by MetaSchedule's XGBoost, with a guard.
 
 Candidates are ranked by :meth:`search_spaces.space.Space.estimate` times what the learned model
-says the estimate is off by; before there are measurements it says nothing.  If the model fails,
-the search goes on at random.
+says the estimate is off by; before there are measurements it says nothing.  If the model fails on
+one task, the search of that task goes on at random, and the others' with the model.
 """
 
 from __future__ import annotations
@@ -97,9 +97,14 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
     seed:
         Seed of the fallback's random scores.
     warn:
-        Called once with a sentence when the model fails.
+        Called with a sentence when the model fails on a task, once for each task.
     model:
         The learned model; :func:`learned_model` by default.
+
+    Attributes
+    ----------
+    failed:
+        Names of the tasks on which the model failed, which are searched at random.
     """
 
     def __init__(
@@ -110,7 +115,7 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         self.model = model or learned_model(tasks, seed)
         self.generator = np.random.default_rng(seed)
         self.warn = warn
-        self.failed = False
+        self.failed: set[str] = set()
         self.measured = 0
 
     def load(self, path: str) -> None:
@@ -124,13 +129,13 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
     def update(self, context: Any, candidates: Sequence[Any], results: Sequence[Any]) -> None:
         """Learn from measurements by how much their estimates were off."""
         self.measured += len(results)
-        if not self.failed:
+        if results and str(context.task_name) not in self.failed:
             try:
                 estimates = self.tasks.estimates(context, candidates)
                 ratios = [_over(one, by) for one, by in zip(results, estimates, strict=True)]
                 self.model.update(context, candidates, ratios)
             except Exception as error:
-                self._fail(error)
+                self._fail(context, error)
 
     def learn(self, space: Space, similar: Sequence[Similar]) -> None:
         """Learn from the records of similar workloads how candidates of a space compare."""
@@ -149,8 +154,10 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
             self.update(context, candidates, results)
 
     def predict(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
-        """Return a score for each candidate; higher is better."""
-        if self.failed:
+        """Return a score for each candidate; higher is better.  Of no candidates, that is none."""
+        if not len(candidates):
+            return np.zeros(0)  # an exhausted space: the learned model cannot take an empty batch
+        if str(context.task_name) in self.failed:
             return self.generator.random(len(candidates))
         try:
             scores = 1.0 / self.tasks.estimates(context, candidates)
@@ -160,7 +167,7 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
                     raise ValueError("it predicted something that is not a finite number")
                 scores *= np.maximum(learned, 1e-3)
         except Exception as error:
-            self._fail(error)
+            self._fail(context, error)
             return self.generator.random(len(candidates))
         return scores**SHARPNESS
 
@@ -168,11 +175,12 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         """Return the scores of traces, real or plain, of the task called ``task``."""
         return self.predict(SimpleNamespace(task_name=task), _candidates(traces))
 
-    def _fail(self, error: Exception) -> None:
-        self.failed = True
+    def _fail(self, context: Any, error: Exception) -> None:
+        task = str(context.task_name)
+        self.failed.add(task)
         self.warn(
-            f"The cost model failed ({type(error).__name__}: {str(error)[:200]}); "
-            "the search goes on at random."
+            f"The cost model failed on {task} ({type(error).__name__}: {str(error)[:200]}); "
+            "its search goes on at random."
         )
 
 
