@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from search_spaces.aim import TOTAL
 from search_spaces.decisions import Decisions
 from search_spaces.epilogue import epilogue_of
 from search_spaces.geometry import geometry
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import tvm
     from tvm.s_tir import Schedule, Trace
 
+    from search_spaces.aim import Aim
     from search_spaces.geometry import Geometry
     from search_spaces.tiling import Sketch
     from vrmpy_tune.target import HexagonTarget
@@ -115,7 +117,10 @@ class ContractionSpace(Space):
             for sketch in self._sketches(view, target):
                 # Not base.copy(): in TVM 0.27 copies share nodes that primitives change in place.
                 schedule = Schedule(self.module(workload), seed=base.fork_seed())
-                apply(schedule, view, self.form, sketch, epilogue, memory=self.memory)
+                apply(
+                    schedule, view, self.form, sketch, epilogue,
+                    contexts=target.contexts, memory=self.memory,
+                )  # fmt: skip
                 schedules.append(schedule)
             return schedules
 
@@ -126,16 +131,18 @@ class ContractionSpace(Space):
             return sketches(view, target)
         return staged_sketches(view, target, self.memory)
 
-    def estimate(self, workload: Workload, trace: Trace) -> float:  # noqa: D102
+    def estimate(self, workload: Workload, trace: Trace, aim: Aim = TOTAL) -> float:  # noqa: D102
         view = self.geometry(_contraction(workload))
-        return Decisions.of(trace).estimate(view, self.form, self.memory)
+        return Decisions.of(trace).estimate(view, self.form, self.memory, aim=aim)
 
     def is_good(self, trace: Trace) -> bool:  # noqa: D102
         return Decisions.of(trace).depth[-1] % WHOLE_WORDS == 0
 
-    def features(self, workload: Workload, trace: Trace) -> list[float]:  # noqa: D102
+    def features(  # noqa: D102
+        self, workload: Workload, trace: Trace, aim: Aim = TOTAL
+    ) -> list[float]:
         view = self.geometry(_contraction(workload))
-        return Decisions.of(trace).numbers(view, self.form, self.memory)
+        return Decisions.of(trace).numbers(view, self.form, self.memory, aim=aim)
 
 
 def _contraction(workload: Workload) -> Contraction:

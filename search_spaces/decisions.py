@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from search_spaces.aim import TOTAL
 from search_spaces.memory import Memory
 from search_spaces.program import Form
-from search_spaces.rows import CONTEXTS
 from search_spaces.slabs import moving_packets
 from search_spaces.tiling import SKETCH_ANNOTATION, Sketch
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
@@ -20,6 +20,7 @@ from vrmpy_tune.workload import ceildiv
 if TYPE_CHECKING:
     from tvm.s_tir import Trace
 
+    from search_spaces.aim import Aim
     from search_spaces.geometry import Geometry
 
 LOOP_PACKETS: Final = {"zig-rotate": 1, "zig": 3, "tvm": 2, "packets": 0}
@@ -39,11 +40,6 @@ TILE_PACKETS: Final = 12
 SHARED: Final = 0.25
 """Share of what surrounds a reduction that is left when our packet scheduler overlaps it with the
 neighbouring tile; read off generated code."""
-
-
-IDLE_COST: Final = 0.02
-"""What it costs to leave a context idle: next to nothing in packets of one context, but of choices
-that are equal otherwise, the one that keeps all busy is worth more."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +88,15 @@ class Decisions:
         columns, rows, depth, *steps = tiles
         return Decisions(sketch, generator, columns, rows, depth, *steps)
 
-    def estimate(self, geometry: Geometry, form: Form, memory: Memory = Memory.CACHED) -> float:
-        """Return the packets that this choice should take, about."""
+    def estimate(
+        self,
+        geometry: Geometry,
+        form: Form,
+        memory: Memory = Memory.CACHED,
+        *,
+        aim: Aim = TOTAL,
+    ) -> float:
+        """Return the packets that this choice should take, about, and what idle contexts cost."""
         pixels = self.sketch.rows * self.columns[-1] * geometry.unit[0]
         multiplies = self.sketch.vectors * pixels
         words = self.depth[-1]
@@ -114,15 +117,20 @@ class Decisions:
         tiles *= geometry.vectors // self.sketch.vectors
         tasks = self.columns[0] * self.rows[0] * geometry.groups
         tasks *= self.steps[0] if self.steps else geometry.vectors // self.sketch.vectors
-        idle = CONTEXTS * ceildiv(tasks, CONTEXTS) / tasks - 1
         if not self.steps:
-            return tiles * tile * (1 + IDLE_COST * idle)
+            return tiles * tile * aim.factor(tasks)
         chunks = self.columns[0] * self.rows[0]
         moving = moving_packets(memory, geometry, chunks, self.steps[-1])
-        return (tiles * tile + moving) * (1 + idle)  # VTCM is for time, on all contexts
+        # VTCM is for time, on all contexts.
+        return (tiles * tile + moving) * (1 + aim.idleness(tasks))
 
     def numbers(
-        self, geometry: Geometry, form: Form, memory: Memory = Memory.CACHED
+        self,
+        geometry: Geometry,
+        form: Form,
+        memory: Memory = Memory.CACHED,
+        *,
+        aim: Aim = TOTAL,
     ) -> list[float]:
         """Return the choice as features: sizes, register use, reuse, and the estimate."""
         pixels = self.sketch.rows * self.columns[-1] * geometry.unit[0]
@@ -145,5 +153,5 @@ class Decisions:
             self.columns[1],
             self.rows[1],
             self.depth[0],
-            self.estimate(geometry, form, memory) / max(1, bound),
+            self.estimate(geometry, form, memory, aim=aim) / max(1, bound),
         ]

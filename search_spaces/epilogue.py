@@ -162,7 +162,7 @@ def schedule_store(sch: Schedule, epilogue: Epilogue) -> None:
         sch.unroll(loop)
 
 
-def schedule_crop(sch: Schedule, geometry: Geometry, epilogue: Epilogue) -> None:
+def schedule_crop(sch: Schedule, geometry: Geometry, epilogue: Epilogue, contexts: int) -> None:
     """Copy bytes to where they belong, in whole vectors where rows are not of another order."""
     view, aside = geometry, _Aside(geometry, epilogue)
     row = parallel_rows(sch, "crop")
@@ -173,7 +173,7 @@ def schedule_crop(sch: Schedule, geometry: Geometry, epilogue: Epilogue) -> None
         if together > 1:
             sch.vectorize(sch.split(sch.get_loops(sch.get_sblock("crop"))[-1], [None, together])[1])
         return
-    count, row = cut_row(sch, view, row, view.width)
+    count, row = cut_row(sch, view, row, view.width, contexts=contexts)
     extent = product(aside.shape)
     if aside.piece == aside.lanes:
         sizes = (count, view.outputs, aside.piece, view.outputs, extent)

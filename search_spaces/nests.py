@@ -17,6 +17,7 @@ import tvm
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from search_spaces.aim import TOTAL
 from search_spaces.space import Space
 from vrmpy_tune.toolchain.codegen import ANNOTATION as CODEGEN_ANNOTATION
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tvm.s_tir import Schedule, Trace
 
+    from search_spaces.aim import Aim
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.toolchain.codegen import CodeGenerator
     from vrmpy_tune.workload import Workload
@@ -132,24 +134,34 @@ class NestSpace(Space):
 
         return generate
 
-    def estimate(self, workload: Workload, trace: Trace) -> float:  # noqa: D102
-        choices = _Choices.of(trace)
-        return choices.slowdown * self.cost(workload, choices.tile(self.nests(workload)[0]))
-
-    def features(self, workload: Workload, trace: Trace) -> list[float]:  # noqa: D102
+    def estimate(self, workload: Workload, trace: Trace, aim: Aim = TOTAL) -> float:  # noqa: D102
         choices = _Choices.of(trace)
         first = self.nests(workload)[0]
         tile = choices.tile(first)
-        outer = [extent // inner for extent, inner in zip(first.extents, tile, strict=True)]
+        tasks = product(_outer(first, tile)[: first.parallel])
+        return choices.slowdown * self.cost(workload, tile) * aim.factor(tasks)
+
+    def features(  # noqa: D102
+        self, workload: Workload, trace: Trace, aim: Aim = TOTAL
+    ) -> list[float]:
+        choices = _Choices.of(trace)
+        first = self.nests(workload)[0]
+        tile = choices.tile(first)
+        outer = _outer(first, tile)
         pads = [1] * (MAX_LOOPS - len(tile))
         return [
             *(float(choices.generator == index) for index in range(len(CODE_GENERATORS))),
             *(float(one) for one in (*tile, *pads)),
             *(float(one) for one in (*outer, *pads)),
             float(product(tile)),
-            float(product(tuple(outer[: first.parallel]))),
-            choices.slowdown * self.cost(workload, tile) / max(1, workload.packet_bound),
+            float(product(outer[: first.parallel])),
+            self.estimate(workload, trace, aim) / max(1, workload.packet_bound),
         ]
+
+
+def _outer(nest: Nest, tile: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the extents of the loops round a tile."""
+    return tuple(extent // inner for extent, inner in zip(nest.extents, tile, strict=True))
 
 
 def _prior(generator: CodeGenerator) -> float:

@@ -11,17 +11,14 @@ if TYPE_CHECKING:
 
     from search_spaces.geometry import Geometry
 
-CONTEXTS: Final = 4
-"""HVX contexts of most targets."""
-
 MAX_PARTS: Final = 64
 """Parallel parts of a single row, at most: each costs a call."""
 
 
-def parts_of(extent: int) -> int:
-    """Return into how many equal parts to cut a loop, so that the contexts finish together."""
+def parts_of(extent: int, contexts: int) -> int:
+    """Return into how many equal parts to cut a loop, so that all contexts finish together."""
     divisors = (one for one in range(1, min(extent, MAX_PARTS) + 1) if extent % one == 0)
-    return min(divisors, key=lambda parts: ceildiv(parts, CONTEXTS) / parts)
+    return min(divisors, key=lambda parts: ceildiv(parts, contexts) / parts)
 
 
 def parallel_rows(sch: Schedule, block: str) -> Any:
@@ -32,9 +29,11 @@ def parallel_rows(sch: Schedule, block: str) -> Any:
     return x
 
 
-def cut_row(sch: Schedule, geometry: Geometry, row: Any, width: int) -> tuple[int, Any]:
+def cut_row(
+    sch: Schedule, geometry: Geometry, row: Any, width: int, *, contexts: int
+) -> tuple[int, Any]:
     """Cut a single row into parts that run in parallel; return the pixels of each, and its loop."""
-    parts = parts_of(width)
+    parts = parts_of(width, contexts)
     if geometry.batch * geometry.height > 1 or parts in (1, width):
         return width, row
     part, pixels = sch.split(row, [parts, None])

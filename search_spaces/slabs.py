@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces.memory import Memory
-from search_spaces.rows import CONTEXTS
 from vrmpy_tune.intrin.slab import Mover, slab_load
 from vrmpy_tune.target import LANES, REDUCE, VECTOR_BYTES
 from vrmpy_tune.toolchain.transfers import ASYNC_STAGES, PIPELINE_ORDER, PIPELINE_STAGE
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from tvm.s_tir import Schedule
 
     from search_spaces.geometry import Geometry
+    from vrmpy_tune.target import HexagonTarget
 
 VECTOR_PACKETS: Final = {Memory.COPIED: 15.0, Memory.DMA: 10.0, Memory.PIPELINED: 10.0}
 """What bringing a vector into VTCM costs, in packets of all contexts together: four of them wait
@@ -38,9 +38,10 @@ def slab_bytes(geometry: Geometry, vectors: int) -> int:
     return vectors * height * width * geometry.words * VECTOR_BYTES
 
 
-def fits(memory: Memory, geometry: Geometry, vectors: int, vtcm_bytes: int) -> bool:
+def fits(memory: Memory, geometry: Geometry, vectors: int, target: HexagonTarget) -> bool:
     """Whether all contexts have room in VTCM for their slabs of so many output vectors."""
-    return memory.slabs * CONTEXTS * slab_bytes(geometry, vectors) <= vtcm_bytes
+    needed = memory.slabs * target.contexts * slab_bytes(geometry, vectors)
+    return needed <= target.vtcm_bytes
 
 
 def stage_slabs(

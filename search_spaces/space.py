@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from search_spaces.aim import TOTAL
 from search_spaces.memory import Memory
 from vrmpy_tune.device.protocol import TensorSpec
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import tvm
     from tvm.s_tir import Schedule, Trace
 
+    from search_spaces.aim import Aim
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
 
@@ -83,15 +85,19 @@ class Space(ABC):
         """Return the function that MetaSchedule calls for the design spaces of the program."""
 
     @abstractmethod
-    def estimate(self, workload: Workload, trace: Trace) -> float:
-        """Return the packets that the choices of a trace should take, about."""
+    def estimate(self, workload: Workload, trace: Trace, aim: Aim = TOTAL) -> float:
+        """Return the packets that the choices of a trace should take, about.
+
+        They are those of all contexts together; an aim adds what idle contexts cost, as if they
+        executed packets, too.
+        """
 
     def is_good(self, trace: Trace) -> bool:
         """Whether a trace is one of the better ones among those whose estimates are equal."""
         return True
 
     @abstractmethod
-    def features(self, workload: Workload, trace: Trace) -> list[float]:
+    def features(self, workload: Workload, trace: Trace, aim: Aim = TOTAL) -> list[float]:
         """Return the choices of a trace as numbers for the cost model.
 
         Their count is the same for all workloads and spaces of one operator family; the last is

@@ -251,7 +251,7 @@ def _sum_scalars(geometry: Geometry, grid: _Grid, read: Any, pixels: Any) -> Non
         T.buffer_store(pixels, value * geometry.window_factor, [b, g, y, x])
 
 
-def schedule_sums(sch: Schedule, geometry: Geometry, scope: str) -> None:
+def schedule_sums(sch: Schedule, geometry: Geometry, scope: str, contexts: int) -> None:
     """Schedule the blocks of :func:`sum_windows`; activations are in memory ``scope``."""
     grid = _Grid.of(geometry)
     in_vector = grid.in_vector
@@ -262,9 +262,9 @@ def schedule_sums(sch: Schedule, geometry: Geometry, scope: str) -> None:
     if in_vector == LANES:
         _schedule_single_words(sch, geometry, grid, scope)
     elif in_vector:
-        _schedule_vectors(sch, geometry, grid, scope)
+        _schedule_vectors(sch, geometry, grid, scope, contexts)
     else:
-        _schedule_scalars(sch, geometry, grid, scope)
+        _schedule_scalars(sch, geometry, grid, scope, contexts)
     if geometry.kernel != (1, 1):
         _schedule_windows(sch)
 
@@ -285,13 +285,15 @@ def _schedule_single_words(sch: Schedule, geometry: Geometry, grid: _Grid, scope
         sch.tensorize(lane, summed)
 
 
-def _schedule_vectors(sch: Schedule, geometry: Geometry, grid: _Grid, scope: str) -> None:
+def _schedule_vectors(
+    sch: Schedule, geometry: Geometry, grid: _Grid, scope: str, contexts: int
+) -> None:
     in_vector = grid.in_vector
     pixels, words = sch.get_sblock("sum_pixels"), sch.get_sblock("sum_words")
     lanes = sch.get_sblock("sum_lanes")
     b, g, y, x = sch.get_loops(pixels)
     tile, lane = sch.split(x, [None, LANES])
-    tile = _in_parallel(sch, grid, (b, g, y), (tile, grid.reach // LANES))
+    tile = _in_parallel(sch, grid, (b, g, y), (tile, grid.reach // LANES), contexts)
     sch.compute_at(lanes, tile, preserve_unit_loops=True)
     sch.compute_at(words, tile, preserve_unit_loops=True)
     sch.vectorize(lane)
@@ -314,10 +316,12 @@ def _schedule_vectors(sch: Schedule, geometry: Geometry, grid: _Grid, scope: str
     sch.tensorize(word, word_sum(geometry.lhs, scope, shape, aligned=True))
 
 
-def _schedule_scalars(sch: Schedule, geometry: Geometry, grid: _Grid, scope: str) -> None:
+def _schedule_scalars(
+    sch: Schedule, geometry: Geometry, grid: _Grid, scope: str, contexts: int
+) -> None:
     pixels, words = sch.get_sblock("sum_pixels"), sch.get_sblock("sum_words")
     b, g, y, x = sch.get_loops(pixels)
-    x = _in_parallel(sch, grid, (b, g, y), (x, grid.width))
+    x = _in_parallel(sch, grid, (b, g, y), (x, grid.width), contexts)
     sch.compute_at(words, x, preserve_unit_loops=True)
     half, outer, inner = sch.get_loops(words)[-3:]
     sch.reorder(outer, half, inner)
@@ -326,7 +330,9 @@ def _schedule_scalars(sch: Schedule, geometry: Geometry, grid: _Grid, scope: str
         sch.tensorize(half, scalar_sum(geometry.lhs, scope))
 
 
-def _in_parallel(sch: Schedule, grid: _Grid, rows: tuple[Any, ...], inner: tuple[Any, int]) -> Any:
+def _in_parallel(
+    sch: Schedule, grid: _Grid, rows: tuple[Any, ...], inner: tuple[Any, int], contexts: int
+) -> Any:
     """Run rows in parallel, or parts of a single one; return the loop inside.
 
     Parameters
@@ -335,9 +341,11 @@ def _in_parallel(sch: Schedule, grid: _Grid, rows: tuple[Any, ...], inner: tuple
         The loops over rows.
     inner:
         The loop inside them, and its extent.
+    contexts:
+        HVX contexts of the target.
     """
     loop, extent = inner
-    parts = parts_of(extent) if math.prod(grid.rows[:3]) == 1 else 1
+    parts = parts_of(extent, contexts) if math.prod(grid.rows[:3]) == 1 else 1
     if parts == 1:
         sch.parallel(sch.fuse(*rows))
         return loop

@@ -86,7 +86,7 @@ class Sketch:
 def staged_sketches(geometry: Geometry, target: HexagonTarget, memory: Memory) -> Iterator[Sketch]:
     """Yield the design spaces of a geometry whose weights go through VTCM."""
     for sketch in sketches(geometry, target):
-        if not sketch.vtcm and fits(memory, geometry, sketch.vectors, target.vtcm_bytes):
+        if not sketch.vtcm and fits(memory, geometry, sketch.vectors, target):
             yield sketch
 
 
@@ -118,6 +118,7 @@ def apply(
     sketch: Sketch,
     epilogue: Epilogue | None = None,
     *,
+    contexts: int,
     memory: Memory = Memory.CACHED,
 ) -> None:
     """Schedule the program in ``sch`` along ``sketch``, drawing the remaining decisions.
@@ -126,6 +127,8 @@ def apply(
     ----------
     epilogue:
         What is done with the accumulators of a program with 8-bit output.
+    contexts:
+        HVX contexts of the target.
     memory:
         Where weights are while they are multiplied.
     """
@@ -134,9 +137,9 @@ def apply(
         scope = VTCM_SCOPE
         sch.set_scope(sch.get_sblock("copy"), 0, scope)
     if geometry.is_staged:
-        _schedule_staging(sch, geometry, scope)
+        _schedule_staging(sch, geometry, scope, contexts)
     if geometry.window_factor:
-        schedule_sums(sch, geometry, scope)
+        schedule_sums(sch, geometry, scope, contexts)
     tile = _tile(sch, geometry, sketch, epilogue, memory)
     weights = "global"
     if memory is not Memory.CACHED:
@@ -146,9 +149,9 @@ def apply(
         stage_slabs(sch, memory, tile.slab, tile.step, shape=shape, dtype=dtype)
     _finish(sch, geometry, form, Scopes(scalar=scope, vector=weights), tile)
     if epilogue is not None and geometry.is_cropped:
-        schedule_crop(sch, geometry, epilogue)
+        schedule_crop(sch, geometry, epilogue, contexts)
     elif geometry.is_cropped:
-        _schedule_crop_words(sch, geometry)
+        _schedule_crop_words(sch, geometry, contexts)
     _annotate(sch, sketch)
 
 
@@ -165,7 +168,7 @@ def _annotate(sch: Schedule, sketch: Sketch) -> None:
     sch.annotate(root, SKETCH_ANNOTATION, sketch.text())
 
 
-def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
+def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str, contexts: int) -> None:
     """Copy and clear whole rows where the copy keeps the order of bytes."""
     top, left, bottom, right = geometry.pad
     width, depth = geometry.input_width, geometry.pitch
@@ -177,7 +180,7 @@ def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
             sch.tensorize(row, row_clear(width, depth, geometry.lhs, scope, geometry.fill))
     row = parallel_rows(sch, "copy")
     if geometry.is_spread:
-        count, row = cut_row(sch, geometry, row, inner)
+        count, row = cut_row(sch, geometry, row, inner, contexts=contexts)
         height = geometry.input_height - top - bottom
         extent = geometry.batch * height * inner * geometry.depth
         sizes = (count, geometry.depth, geometry.depth, depth, extent)
@@ -190,12 +193,12 @@ def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str) -> None:
         sch.tensorize(row, row_widen(inner, geometry.lhs, scope))
 
 
-def _schedule_crop_words(sch: Schedule, geometry: Geometry) -> None:
+def _schedule_crop_words(sch: Schedule, geometry: Geometry, contexts: int) -> None:
     """Move the sums of fewer than 32 channels together."""
     row = parallel_rows(sch, "crop")
     if geometry.channels_first or geometry.groups > 1 or 1 in (geometry.width, geometry.outputs):
         return
-    count, row = cut_row(sch, geometry, row, geometry.width)
+    count, row = cut_row(sch, geometry, row, geometry.width, contexts=contexts)
     outputs = geometry.outputs
     sizes = (count, outputs, LANES, outputs, geometry.pixels * LANES)
     sch.tensorize(row, restride(Rows(*sizes, "source", "int32", "global")))

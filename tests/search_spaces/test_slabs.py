@@ -9,13 +9,14 @@ import pytest
 from tvm.s_tir import Schedule
 
 from search_spaces import all_spaces, find_space, spaces_for
+from search_spaces.aim import Aim
 from search_spaces.decisions import Decisions
 from search_spaces.memory import STAGED, Memory
 from search_spaces.space import Space
 from tests.device.simulated import qemu
 from tests.toolchain.generated import V68, compiled, llvm_ir
 from vrmpy_tune.device.protocol import Job, Limits
-from vrmpy_tune.measurement import Outcome
+from vrmpy_tune.measurement import QEMU_CRITICAL, Outcome
 from vrmpy_tune.records.record import canonical_trace
 from vrmpy_tune.replay import replay, trace_json
 from vrmpy_tune.target import TARGETS
@@ -127,10 +128,12 @@ def test_the_estimate_prefers_what_moves_weights_once_and_keeps_all_contexts_at_
     view = space.geometry(workload)  # type: ignore[attr-defined]
     sketch = Decisions.of(schedules(text, space.name)[1].trace).sketch
 
+    aim = Aim.of(QEMU_CRITICAL, V68)
+
     def cost(chunks: int, tasks: int) -> float:
         steps = (tasks, view.vectors // sketch.vectors // tasks)
         chosen = Decisions(sketch, 3, (chunks, 8 // chunks, 8), (1, 1), (32, 4), steps)
-        return chosen.estimate(view, space.form, Memory.PIPELINED)  # type: ignore[attr-defined]
+        return chosen.estimate(view, space.form, Memory.PIPELINED, aim=aim)  # type: ignore[attr-defined]
 
     assert cost(chunks=1, tasks=4) < cost(chunks=1, tasks=16)
     assert cost(chunks=1, tasks=4) < cost(chunks=8, tasks=4)

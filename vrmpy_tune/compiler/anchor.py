@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from search_spaces import find_space
+from search_spaces.aim import Aim
 from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.workload import Contraction, parse_workload
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tvm.s_tir import Schedule
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.records.store import RecordReader
     from vrmpy_tune.target import HexagonTarget
-    from vrmpy_tune.tune.draws import Draw
     from vrmpy_tune.workload import Workload
 
 DRAWS: Final = 2048
@@ -140,34 +140,32 @@ def transplant(workload: Workload, record: Record, target: HexagonTarget) -> Tra
     if not draws:
         return None
     trace = plain_trace(record.trace)
-    wanted = space.features(parse_workload(record.workload), trace)
-    draw, same = _nearest(workload, space, draws, wanted, chosen_in(trace))
+    aim = Aim.of(record.metric, target)
+    wanted = space.features(parse_workload(record.workload), trace, aim)
+    features = np.array([space.features(workload, draw.plain, aim) for draw in draws])
+    good = np.array([space.is_good(draw.plain) for draw in draws])
+    same_choices = np.array([draw.chosen == chosen_in(trace) for draw in draws])
+    best, same = _nearest(features, np.array(wanted), good, same_choices)
+    draw = draws[best]
     return Transplant(record, space, draw.schedule(module), same_choices=same)
 
 
 def _nearest(
-    workload: Workload,
-    space: Space,
-    draws: list[Draw],
-    wanted: list[float],
-    chosen: tuple[Hashable, ...],
-) -> tuple[Draw, bool]:
+    features: np.ndarray, wanted: np.ndarray, good: np.ndarray, same_choices: np.ndarray
+) -> tuple[int, bool]:
     """Return the draw that is equal in all features, or else nearest, and whether it is equal.
 
-    Of equally near ones, it is that with just the choices ``chosen``, if there is one.  The last
-    feature is the estimate.  Only what the arithmetic thinks about as good as the best is
-    compared: the tiles of a variant without requantization may be very poor ones with it.
+    Of equally near ones, it is one with ``same_choices``, if there is one.  The last feature is the
+    estimate.  Only what the arithmetic thinks about as good as the best, and ``good``, is compared:
+    the tiles of a variant without requantization may be very poor ones with it.
     """
-    features = np.array([space.features(workload, draw.plain) for draw in draws])
     rows, estimates = np.log1p(features[:, :-1]), features[:, -1]
     scale = np.maximum(rows.std(axis=0), 1e-6)
-    apart = (np.abs(rows - np.log1p(np.array(wanted[:-1]))) / scale).sum(axis=1).round(9)
-    poor = estimates > (1.0 + ESTIMATE_ERROR) * estimates.min()
-    poor |= np.array([not space.is_good(draw.plain) for draw in draws])
-    differs = np.array([draw.chosen != chosen for draw in draws])
-    order = np.lexsort((estimates, differs, apart, poor & (apart > 0)))
+    apart = (np.abs(rows - np.log1p(wanted[:-1])) / scale).sum(axis=1).round(9)
+    poor = (estimates > (1.0 + ESTIMATE_ERROR) * estimates.min()) | ~good
+    order = np.lexsort((estimates, ~same_choices, apart, poor & (apart > 0)))
     best = int(order[0])
-    return draws[best], bool(apart[best] == 0)
+    return best, bool(apart[best] == 0)
 
 
 def _unlike(workload: Workload, other: Workload) -> int:

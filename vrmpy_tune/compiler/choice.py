@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from search_spaces import find_space, spaces_for
+from search_spaces.aim import Aim
 from vrmpy_tune.compiler.anchor import from_variant
 from vrmpy_tune.errors import StaleRecordError
-from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.measurement import METRICS, QEMU_PACKETS
 from vrmpy_tune.records.lookup import Lookup, Status, lookup
 from vrmpy_tune.replay import replay
 from vrmpy_tune.toolchain.codegen import provenance
@@ -172,13 +173,13 @@ def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Sc
     from vrmpy_tune.compiler.naive import Unscheduled
     from vrmpy_tune.tune.draws import Design
 
-    random = np.random.default_rng(0)
+    random, aim = np.random.default_rng(0), Aim.of(QEMU_PACKETS, target)
     best: tuple[float, bool, Space, Draw] | None = None
     for space in spaces_for(workload, target):
         designs = space.generator(workload, target)(Schedule(space.module(workload), seed=1))
         for design in designs:
             for draw in Design.of(design.trace).draw(FIXED_DRAWS, random):
-                cost = space.estimate(workload, draw.plain)
+                cost = space.estimate(workload, draw.plain, aim)
                 one = (cost, not space.is_good(draw.plain), space, draw)
                 if best is None or one[:2] < best[:2]:
                     best = one

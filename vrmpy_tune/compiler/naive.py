@@ -8,6 +8,7 @@ import tvm
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
+from search_spaces.aim import TOTAL
 from search_spaces.space import Space
 from vrmpy_tune.compiler.naive_operators import write_operator
 from vrmpy_tune.device.protocol import TensorSpec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from tvm.s_tir import Schedule, Trace
 
+    from search_spaces.aim import Aim
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
 
@@ -49,11 +51,13 @@ class Unscheduled(Space):
     ) -> Callable[[Schedule], list[Schedule]]:
         return lambda schedule: [schedule]
 
-    def estimate(self, workload: Workload, trace: Trace) -> float:
+    def estimate(self, workload: Workload, trace: Trace, aim: Aim = TOTAL) -> float:
         """Return the packet bound, for there is nothing to tell by."""
         return float(workload.packet_bound)
 
-    def features(self, workload: Workload, trace: Trace) -> list[float]:  # noqa: D102
+    def features(  # noqa: D102
+        self, workload: Workload, trace: Trace, aim: Aim = TOTAL
+    ) -> list[float]:
         return [self.estimate(workload, trace)]
 
 

@@ -15,9 +15,12 @@ import tvm
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
+from search_spaces.aim import TOTAL
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from search_spaces.aim import Aim
     from search_spaces.space import Space
     from vrmpy_tune.tune.transfer import Similar
     from vrmpy_tune.workload import Workload
@@ -34,9 +37,16 @@ of good and bad candidates differ too little for that."""
 
 
 class TaskTable:
-    """Which workload and space each tuning task is about, by the name of the task."""
+    """Which workload and space each tuning task is about, by the name of the task.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    aim:
+        What the tasks' estimates are of: the metric that is tuned for.
+    """
+
+    def __init__(self, aim: Aim = TOTAL) -> None:
+        self._aim = aim
         self._tasks: dict[str, tuple[Workload, Space]] = {}
 
     def add(self, name: str, workload: Workload, space: Space) -> None:
@@ -52,7 +62,7 @@ class TaskTable:
         workload, space = self._tasks[str(context.task_name)]
         rows = np.zeros((len(candidates), FEATURES), np.float32)
         for row, one in zip(rows, candidates, strict=True):
-            *choices, estimate = space.features(workload, one.sch.trace)
+            *choices, estimate = space.features(workload, one.sch.trace, self._aim)
             row[: len(choices)], row[-1] = choices, estimate
         return rows
 

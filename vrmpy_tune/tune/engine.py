@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
+from search_spaces.aim import Aim
 from vrmpy_tune.measurement import Outcome
 from vrmpy_tune.tune.budget import Budget
 from vrmpy_tune.tune.candidate import Candidate
@@ -122,7 +123,7 @@ class Engine:
         logging.getLogger("tvm.s_tir.meta_schedule").setLevel(logging.ERROR)
         if time_s is not None:
             self._deadline = time.monotonic() + time_s
-        table = TaskTable()
+        table = TaskTable(Aim.of(self._evaluator.metric, self.target))
         for task in self.tasks:
             table.add(task.name, task.workload, task.space)
         with without_builtin_intrinsics():

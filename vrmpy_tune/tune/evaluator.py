@@ -112,7 +112,7 @@ class Evaluator:
         corrected: Callable[[Record], None] = lambda _: None,
     ) -> None:
         self._device, self._pool, self._store = device, pool, store
-        self._target, self._metric, self._seed = target, metric, seed
+        self._target, self.metric, self._seed = target, metric, seed
         self._description = device.info().description
         self._toolchain = provenance()
         self._runs: dict[tuple[str, str], _Run] = {}
@@ -157,7 +157,7 @@ class Evaluator:
     def recall(self, candidate: Candidate) -> Evaluation | None:
         """Return how the candidate ended before with this toolchain, if the store knows."""
         identity = Identity(
-            str(candidate.workload), self._target.name, self._metric,
+            str(candidate.workload), self._target.name, self.metric,
             candidate.space.name, candidate.trace,
         )  # fmt: skip
         known = self._store.find(identity)
@@ -222,7 +222,7 @@ class Evaluator:
             "main",
             space.inputs(workload),
             (space.output(workload),),
-            self._metric if is_time(self._metric) else None,
+            self.metric if is_time(self.metric) else None,
         )
         inputs = verifier.arguments(space)
 
@@ -276,7 +276,7 @@ class Evaluator:
         measured = verifier.measure(
             result,
             target=self._target.name,
-            metric=self._metric,
+            metric=self.metric,
             static_vrmpy=count_multiplies(compiled.assembly),
             artifact=artifact,
             device=self._description,
@@ -303,7 +303,7 @@ class Evaluator:
                     run.outcome,
                     workload=str(candidate.workload),
                     target=self._target.name,
-                    metric=self._metric,
+                    metric=self.metric,
                     space=candidate.space.name,
                     trace=candidate.trace,
                     message=run.message,
