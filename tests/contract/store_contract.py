@@ -63,6 +63,18 @@ class ReaderContract:
         best = reader_of(records, []).best(DENSE, V68, QEMU_PACKETS)
         assert best == min(records, key=lambda r: r.id)
 
+    def test_of_equal_figures_fewer_packets_in_all_are_better(self, reader_of: ReaderOf) -> None:
+        records = [
+            record(i, metric=QEMU_CRITICAL, total=total, critical=100)
+            for i, total in enumerate([400, 300, 350, 300])
+        ]
+        reader = reader_of(records, [])
+        ranked = [records[1], records[3], records[2], records[0]]
+        if records[3].id < records[1].id:
+            ranked[:2] = reversed(ranked[:2])
+        assert reader.query(DENSE, V68, QEMU_CRITICAL) == ranked
+        assert reader.best(DENSE, V68, QEMU_CRITICAL) == ranked[0]
+
     def test_metrics_and_targets_are_never_ranked_together(self, reader_of: ReaderOf) -> None:
         total = record(1, total=1000, critical=10)
         critical = record(1, metric=QEMU_CRITICAL, total=500, critical=400)
@@ -180,6 +192,12 @@ class StoreContract(ReaderContract):
         assert [r.value for r in store.query(DENSE, V68, QEMU_PACKETS)] == [100, 101]
         assert [r.value for r in store.query(CONV)] == [100, 101]
         assert store.prune(2) == 0
+
+    def test_pruning_keeps_fewer_packets_of_equal_figures(self, store: Store) -> None:
+        records = [record(i, metric=QEMU_CRITICAL, total=400 - i, critical=100) for i in range(3)]
+        store.add_many(records)
+        assert store.prune(1) == 2
+        assert store.query() == [records[2]]
 
     def test_pruning_all_is_refused(self, store: Store) -> None:
         store.add(record())

@@ -13,18 +13,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from tests.postgres import PostgresServer
-from tests.records.samples import DENSE, SPACE, TOOLCHAIN, V68, failure, measurement, record
+from tests.records.samples import (
+    CONV,
+    DENSE,
+    SPACE,
+    TOOLCHAIN,
+    V68,
+    failure,
+    imported,
+    measurement,
+    record,
+)
 from vrmpy_tune.errors import RecordFormatError, StoreError
-from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.measurement import QEMU_CRITICAL, QEMU_PACKETS
 from vrmpy_tune.records import (
     Failure,
+    FinishedRun,
     JsonLinesStore,
     Record,
     SqlStore,
@@ -33,6 +46,7 @@ from vrmpy_tune.records import (
 )
 from vrmpy_tune.records.jsonlines import LineProblem, encode_line, read_json_lines
 from vrmpy_tune.records.lookup import Status, lookup
+from vrmpy_tune.records.sql_rows import checksum
 
 pytestmark = pytest.mark.fault
 
@@ -267,6 +281,45 @@ def test_a_damaged_row_costs_no_other(filled: Path, caplog: pytest.LogCaptureFix
     assert best[:16] in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("column", "altered"),
+    [
+        ("value", 1),
+        ("packets_total", 1),
+        ("workload", CONV),
+        ("target", "hexagon-v73"),
+        ("metric", QEMU_CRITICAL),
+        ("space", "dense.pair/9"),
+        ("toolchain", "0" * 16),
+        ("checksum", "0" * 64),
+    ],
+)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_row_with_an_altered_column_is_skipped_by_its_checksum_and_by_its_body(
+    filled: Path, column: str, altered: object, sealed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    if sealed and column == "checksum":
+        return
+    connection = sqlite3.connect(filled)
+    connection.row_factory = sqlite3.Row
+    row = dict(connection.execute("SELECT * FROM vrmpy_records ORDER BY id DESC").fetchone())
+    row[column] = altered
+    if sealed:  # by somebody who knows how
+        row["checksum"] = checksum(row)
+    change = f"UPDATE vrmpy_records SET {column} = ?, checksum = ? WHERE id = ?"
+    connection.execute(change, (altered, row["checksum"], row["id"]))
+    connection.commit()
+    connection.close()
+    merged = filled.with_name("merged.db")
+    with SqlStore(f"sqlite:///{filled}") as store, SqlStore(f"sqlite:///{merged}") as other:
+        assert len(store.query()) == 199
+        found = store.best(DENSE, V68, QEMU_PACKETS)
+        assert found is not None
+        assert (found.value, found.workload) == (1000, DENSE)
+        assert other.merge_from(store) == 199
+    assert row["id"][:16] in caplog.text
+
+
 # Row 3
 
 
@@ -467,6 +520,65 @@ def test_a_store_of_version_0_migrates(version_0: Path) -> None:
     print(f"\nrow 17: {len(migrated)} records of schema 0 migrated, database and JSON Lines")
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def version_1(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of the frozen store of version 1; a copy of its rows, on PostgreSQL."""
+    path = tmp_path / "v1.db"
+    shutil.copy(DATA / "v1.db", path)
+    if request.param == "sqlite":
+        return f"sqlite:///{path}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.new_schema("version_1")
+    with closing(sqlite3.connect(path)) as source:
+        made = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type DESC"
+        tables = [row[0] for row in source.execute(made)]
+        engine = create_engine(url)
+        with engine.begin() as target:
+            for statement in tables:
+                target.exec_driver_sql(statement)
+            for name in ("schema", "records", "failures", "imported", "finished_runs"):
+                rows = source.execute(f"SELECT * FROM vrmpy_{name}").fetchall()
+                marks = ", ".join(["%s"] * len(rows[0]))
+                target.exec_driver_sql(f"INSERT INTO vrmpy_{name} VALUES ({marks})", rows)
+        engine.dispose()
+    return url
+
+
+def test_a_store_of_version_1_migrates(version_1: str) -> None:
+    with pytest.raises(StoreError, match="old schema 1"):
+        SqlStore(version_1, readonly=True)
+    with SqlStore(version_1) as store:
+        migrated = store.query()
+    with SqlStore(version_1, readonly=True) as store:
+        assert store.query() == migrated
+        assert [one.value for one in migrated] == [1000, 600, 300, 800, 900]
+        assert [one.id for one in store.failures()] == [failure(6).id]
+        assert store.imported() == [imported(7)]
+        assert store.finished_runs() == [FinishedRun("0" * 64, migrated[3].id, {"trials": 1})]
+    with SqlStore(version_1) as store:
+        assert not store.add(migrated[0])
+        assert store.prune(1) == 1
+        assert len(store.query()) == 4
+
+
+def test_damaged_rows_of_version_1_cost_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "v1.db"
+    shutil.copy(DATA / "v1.db", path)
+    with closing(sqlite3.connect(path)) as connection:
+        ids = [row[0] for row in connection.execute("SELECT id FROM vrmpy_records ORDER BY id")]
+        change = "UPDATE vrmpy_records SET {} WHERE id = ?"
+        connection.execute(change.format("body = replace(body, 'zig', 'zag')"), (ids[0],))
+        connection.execute(change.format("value = 1"), (ids[1],))
+        connection.commit()
+    with SqlStore(f"sqlite:///{path}") as store:
+        assert store.count() == 5
+        assert sorted(one.id for one in store.query()) == ids[2:]
+    assert ids[0][:16] in caplog.text
+    assert ids[1][:16] in caplog.text
+
+
 def test_a_version_0_store_that_cannot_be_migrated_stays_as_it_was(version_0: Path) -> None:
     connection = sqlite3.connect(version_0)
     connection.execute("INSERT INTO vrmpy_records VALUES ('nonsense')")
@@ -489,10 +601,10 @@ def test_a_newer_store_and_a_newer_line_are_refused_with_the_remedy(
     filled: Path, tmp_path: Path
 ) -> None:
     connection = sqlite3.connect(filled)
-    connection.execute("UPDATE vrmpy_schema SET version = 2")
+    connection.execute("UPDATE vrmpy_schema SET version = 3")
     connection.commit()
     connection.close()
-    with pytest.raises(RecordFormatError, match=r"filled\.db has schema 2.*pip install -U"):
+    with pytest.raises(RecordFormatError, match=r"filled\.db has schema 3.*pip install -U"):
         SqlStore(f"sqlite:///{filled}")
     lines = tmp_path / "newer.jsonl"
     lines.write_text(json.dumps(record().to_json() | {"schema": 2, "novelty": 1}))

@@ -28,7 +28,7 @@ SCHEMA: Final = 1
 SHORT_ID: Final = 16
 """Characters of an id that are shown to people."""
 
-SortKey: TypeAlias = tuple[str, str, str, int, str]
+SortKey: TypeAlias = tuple[str, str, str, int, int, str]
 
 
 def canonical_trace(trace: str | Sequence[object]) -> str:
@@ -309,8 +309,12 @@ class Record:
 
     @property
     def sort_key(self) -> SortKey:
-        """Order of listings: by workload, target and metric, then best first."""
-        return (self.workload, self.target, self.metric, self.value, self.id)
+        """Order of listings: by workload, target and metric, then best first.
+
+        Of equal figures the one with fewer packets in all is better, and of those the lower id.
+        """
+        best_first = (self.value, self.counts.packets_total, self.id)
+        return (self.workload, self.target, self.metric, *best_first)
 
 
 def _time_to_json(time: EstimatedTime | None) -> dict[str, Json]:

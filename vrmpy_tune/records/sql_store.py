@@ -9,22 +9,26 @@ from sqlalchemy import Connection, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vrmpy_tune.errors import RecordFormatError, StoreError, UsageError
-from vrmpy_tune.records.imported import ImportedTrace
-from vrmpy_tune.records.migration import migrate
-from vrmpy_tune.records.outcomes import Failure, FinishedRun
-from vrmpy_tune.records.record import Identity, Record
 from vrmpy_tune.records.record_ids import check_id, only_one
-from vrmpy_tune.records.safe_json import Json, canonical_json, parse_json
 from vrmpy_tune.records.sql_engine import Database
+from vrmpy_tune.records.sql_migration import bring_up_to_date
+from vrmpy_tune.records.sql_rows import (
+    Row,
+    read_failure,
+    read_finished,
+    read_imported,
+    read_record,
+    record_row,
+    side_row,
+)
 from vrmpy_tune.records.sql_schema import (
+    BEST_FIRST,
     FAILURES,
     FINISHED,
+    GROUP,
     IMPORTED,
     RECORDS,
     STORE_SCHEMA,
-    bring_up_to_date,
-    checksum,
-    record_row,
     stored_version,
 )
 
@@ -33,8 +37,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from sqlalchemy import Row, Select
+    from sqlalchemy import RowMapping, Select
 
+    from vrmpy_tune.records.imported import ImportedTrace
+    from vrmpy_tune.records.outcomes import Failure, FinishedRun
+    from vrmpy_tune.records.record import Identity, Record
     from vrmpy_tune.records.store import RecordReader
 
 _LOG: Final = logging.getLogger(__name__)
@@ -100,7 +107,7 @@ class SqlStore:
 
     def get_failure(self, failure_id: str) -> Failure | None:
         """See :meth:`vrmpy_tune.records.store.RecordReader.get_failure`."""
-        found = self._side(FAILURES, Failure.from_json, key=failure_id)
+        found = self._side(FAILURES, read_failure, key=failure_id)
         return found[0] if found else None
 
     def find(self, identity: Identity) -> Record | Failure | None:
@@ -129,18 +136,18 @@ class SqlStore:
         statement = (
             select(RECORDS)
             .where(*(columns[name] == value for name, value in wanted.items() if value is not None))
-            .order_by(columns.workload, columns.target, columns.metric, columns.value, columns.id)
+            .order_by(*GROUP, *BEST_FIRST)
             .limit(limit)
         )
         return self._records(statement)
 
     def failures(self, workload: str | None = None) -> list[Failure]:
         """See :meth:`vrmpy_tune.records.store.RecordReader.failures`."""
-        return self._side(FAILURES, Failure.from_json, workload=workload)
+        return self._side(FAILURES, read_failure, workload=workload)
 
     def imported(self, workload: str | None = None) -> list[ImportedTrace]:
         """See :meth:`vrmpy_tune.records.store.RecordReader.imported`."""
-        return self._side(IMPORTED, ImportedTrace.from_json, workload=workload)
+        return self._side(IMPORTED, read_imported, workload=workload)
 
     def workloads(self) -> list[str]:
         """See :meth:`vrmpy_tune.records.store.RecordReader.workloads`."""
@@ -155,12 +162,12 @@ class SqlStore:
 
     def finished_run(self, key: str) -> FinishedRun | None:
         """See :meth:`vrmpy_tune.records.store.RecordReader.finished_run`."""
-        found = self._side(FINISHED, FinishedRun.from_json, key=key)
+        found = self._side(FINISHED, read_finished, key=key)
         return found[0] if found else None
 
     def finished_runs(self) -> list[FinishedRun]:
         """See :meth:`vrmpy_tune.records.store.RecordReader.finished_runs`."""
-        return self._side(FINISHED, FinishedRun.from_json)
+        return self._side(FINISHED, read_finished)
 
     def add(self, record: Record) -> bool:
         """See :meth:`vrmpy_tune.records.store.Store.add`."""
@@ -174,7 +181,7 @@ class SqlStore:
 
     def add_failure(self, failure: Failure) -> bool:
         """See :meth:`vrmpy_tune.records.store.Store.add_failure`."""
-        row = _side_row(failure.id, failure.identity.workload, failure.to_json())
+        row = side_row(failure)
         with self._database.writing() as connection:
             return _put(connection, FAILURES, row, replace=True)
 
@@ -186,13 +193,13 @@ class SqlStore:
     def finish_run(self, run: FinishedRun) -> None:
         """See :meth:`vrmpy_tune.records.store.Store.finish_run`."""
         with self._database.writing() as connection:
-            _put(connection, FINISHED, _side_row(run.key, "", run.to_json()), replace=True)
+            _put(connection, FINISHED, side_row(run), replace=True)
 
     def merge_from(self, other: RecordReader) -> int:
         """See :meth:`vrmpy_tune.records.store.Store.merge_from`."""
         records = [record_row(record) for record in other.query()]
-        failures = [_side_row(f.id, f.identity.workload, f.to_json()) for f in other.failures()]
-        finished = [_side_row(run.key, "", run.to_json()) for run in other.finished_runs()]
+        failures = [side_row(failure) for failure in other.failures()]
+        finished = [side_row(run) for run in other.finished_runs()]
         imported = other.imported()
         with self._database.writing() as connection:
             added = _put_records(connection, records, replace=False)
@@ -209,8 +216,8 @@ class SqlStore:
             raise UsageError("Pruning keeps at least 1 record of each workload, target and metric.")
         columns = RECORDS.c
         place = func.row_number().over(
-            partition_by=(columns.workload, columns.target, columns.metric),
-            order_by=(columns.value, columns.id),
+            partition_by=GROUP,
+            order_by=BEST_FIRST,
         )
         ranked = select(columns.id, place.label("place")).subquery()
         beyond = select(ranked.c.id).where(ranked.c.place > keep)
@@ -234,13 +241,13 @@ class SqlStore:
 
     def _records(self, statement: Select[tuple[object, ...]]) -> list[Record]:
         with self._database.reading() as connection:
-            rows = connection.execute(statement).all()
-        return self._decode(rows, lambda value: Record.from_json(migrate(value)))
+            rows = connection.execute(statement).mappings().all()
+        return self._decode(rows, read_record)
 
     def _side(
         self,
         table: Table,
-        parse: Callable[[Json], T],
+        parse: Callable[[Mapping[str, str | int]], T],
         *,
         key: str | None = None,
         workload: str | None = None,
@@ -251,32 +258,23 @@ class SqlStore:
         if workload is not None:
             statement = statement.where(table.c.workload == workload)
         with self._database.reading() as connection:
-            rows = connection.execute(statement).all()
+            rows = connection.execute(statement).mappings().all()
         return self._decode(rows, parse)
 
     def _decode(
-        self, rows: Iterable[Row[tuple[object, ...]]], parse: Callable[[Json], T]
+        self, rows: Iterable[RowMapping], parse: Callable[[Mapping[str, str | int]], T]
     ) -> list[T]:
         """Parse rows; a damaged one is reported and skipped, so that it costs no other."""
         parsed = []
         for row in rows:
             try:
-                if checksum(row.body) != row.checksum:
-                    raise RecordFormatError("Its checksum differs.")
-                parsed.append(parse(parse_json(row.body)))
+                parsed.append(parse(dict(row)))
             except RecordFormatError as error:
-                _LOG.warning("Skipped row %.16s of %s: %s", row.id, self.location, error)
+                _LOG.warning("Skipped row %.16s of %s: %s", row["id"], self.location, error)
         return parsed
 
 
-def _side_row(key: str, workload: str, value: Mapping[str, Json]) -> dict[str, str | int]:
-    body = canonical_json(value)
-    return {"id": key, "workload": workload, "body": body, "checksum": checksum(body)}
-
-
-def _put_records(
-    connection: Connection, rows: Iterable[Mapping[str, str | int]], *, replace: bool
-) -> int:
+def _put_records(connection: Connection, rows: Iterable[Row], *, replace: bool) -> int:
     added = 0
     for row in rows:
         added += _put(connection, RECORDS, row, replace=replace)
@@ -289,14 +287,11 @@ def _put_imported(connection: Connection, traces: Iterable[ImportedTrace]) -> in
     for trace in traces:
         measured = select(RECORDS.c.id).where(RECORDS.c.id == trace.id)
         if connection.scalar(measured) is None:
-            row = _side_row(trace.id, trace.identity.workload, trace.to_json())
-            added += _put(connection, IMPORTED, row, replace=False)
+            added += _put(connection, IMPORTED, side_row(trace), replace=False)
     return added
 
 
-def _put(
-    connection: Connection, table: Table, row: Mapping[str, str | int], *, replace: bool
-) -> bool:
+def _put(connection: Connection, table: Table, row: Row, *, replace: bool) -> bool:
     """Insert a row unless its id is there; then replace it, if asked.  Return whether it is new."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**row).on_conflict_do_nothing()

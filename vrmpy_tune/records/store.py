@@ -19,7 +19,8 @@ class RecordReader(Protocol):
     """The reading half of a store.
 
     Every method raises :class:`vrmpy_tune.errors.StoreError` when the store cannot be read.
-    Listings are ordered by workload, target and metric, then best first, equal figures by id.
+    Listings are ordered by workload, target and metric, then best first: by figure, then by packets
+    in all, then by id (:attr:`vrmpy_tune.records.record.Record.sort_key`).
     """
 
     @property
@@ -42,7 +43,7 @@ class RecordReader(Protocol):
         """Return what is known about one candidate; a record if there is one, else a failure."""
 
     def best(self, workload: str, target: str, metric: str) -> Record | None:
-        """Return the record with the lowest figure; of equal ones, that with the lowest id."""
+        """Return the record that is first in the order of listings, if there is one."""
 
     def query(
         self,
