@@ -73,8 +73,13 @@ class Weights:
     zero_point: int
 
 
-def quantization(graph: Graph, step: Step) -> Quantization:
+def quantization(graph: Graph, step: Step, *, zero: bool = False) -> Quantization:
     """Return the parameters of a ``quantize`` or ``dequantize`` step.
+
+    Parameters
+    ----------
+    zero:
+        Whether a scale may be zero, as that of weights that are all zero.
 
     Raises
     ------
@@ -87,7 +92,8 @@ def quantization(graph: Graph, step: Step) -> Quantization:
             f"{step.describe()} computes its scale or zero point at run time; "
             "quantize the model statically."
         )
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
+    positive = (scale >= 0 if zero else scale > 0) & np.isfinite(scale)
+    if not positive.all():
         raise ModelError(
             f"{step.describe()} has a scale that is not a positive number; "
             "the file is damaged, or its quantizer saw no values: quantize the model again."
@@ -116,8 +122,8 @@ def weights(graph: Graph, value: Any, user: Step) -> Weights:
             f"The weights of {user.describe()} are not quantized; "
             "quantize them to int8 with QuantizeLinear and DequantizeLinear."
         )
-    parameters = quantization(graph, step)
-    elements = _elements(graph, step, parameters)
+    parameters = quantization(graph, step, zero=True)
+    elements = _elements(graph, step)
     if elements is None or parameters.dtype not in ("uint8", "int8"):
         raise ModelError(
             f"The weights of {user.describe()} are not constant bytes; "
@@ -143,7 +149,18 @@ def weights(graph: Graph, value: Any, user: Step) -> Weights:
             f"The weights of {user.describe()} have scales along axis {axis}, "
             "which is summed over; quantize them per output channel."
         )
+    signed, scale = _without_zeros(signed, scale, int(zero_point[0]) - shift)
     return Weights(signed, scale, int(zero_point[0]) - shift)
+
+
+def _without_zeros(
+    values: np.ndarray, scale: np.ndarray, zero_point: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give weights whose scale is zero, all of which are zero, one that is not."""
+    zero = scale == 0
+    around = (-1,) + (1,) * (values.ndim - 1)
+    values = np.where(zero.reshape(around), np.int8(zero_point), values)
+    return values, np.where(zero, 1.0, scale)
 
 
 def bias(graph: Graph, value: Any, scale: np.ndarray) -> np.ndarray | None:
@@ -160,8 +177,8 @@ def bias(graph: Graph, value: Any, scale: np.ndarray) -> np.ndarray | None:
         step = graph.step(value)
     found = graph.constant(value)
     if found is None and step is not None and step.operator == "dequantize":
-        parameters = quantization(graph, step)
-        elements = _elements(graph, step, parameters)
+        parameters = quantization(graph, step, zero=True)
+        elements = _elements(graph, step)
         if elements is not None:
             whole = elements.astype(np.int64) - parameters.zero_point
             found = whole.reshape(-1) * parameters.scale
@@ -170,7 +187,7 @@ def bias(graph: Graph, value: Any, scale: np.ndarray) -> np.ndarray | None:
     return np.asarray(np.rint(found.astype(np.float64).reshape(-1) / scale))
 
 
-def _elements(graph: Graph, step: Step, parameters: Quantization) -> np.ndarray | None:
+def _elements(graph: Graph, step: Step) -> np.ndarray | None:
     """Return the elements that a step dequantizes, if they are constant."""
     found = graph.constant(step.arguments[0])
     before = graph.step(step.arguments[0])
@@ -178,6 +195,7 @@ def _elements(graph: Graph, step: Step, parameters: Quantization) -> np.ndarray 
         values = graph.constant(before.arguments[0])
         if values is None:
             return None
+        parameters = quantization(graph, before, zero=True)
         around = [1] * values.ndim
         around[parameters.axis if parameters.scale.size > 1 else 0] = -1
         scale, zero_point = (
@@ -185,6 +203,7 @@ def _elements(graph: Graph, step: Step, parameters: Quantization) -> np.ndarray 
             for one in (parameters.scale, parameters.zero_point)
         )
         limits = np.iinfo(parameters.dtype)
-        whole = np.rint(values / scale.astype(np.float32)) + zero_point
+        # What is divided by a scale of zero is multiplied by it again.
+        whole = np.rint(values / np.where(scale, scale, 1).astype(np.float32)) + zero_point
         found = np.clip(whole, limits.min, limits.max).astype(parameters.dtype)
     return found

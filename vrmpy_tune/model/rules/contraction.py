@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.rules.accumulators import Accumulators, in_range, multipliers
 from vrmpy_tune.model.weights import Weights, bias, weights
-from vrmpy_tune.quantize import EXACT_BITS, LIMITS, fixed_point
 from vrmpy_tune.workload import Contraction, Conv2d, Dense, DepthwiseConv2d
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ def contraction(scope: Scope, step: Step, target: Target) -> Any | None:
     if constant is None or constant.size not in (1, channels):
         return None
     parts = _Parts(step, activations, made, np.broadcast_to(constant, (channels,)), target)
+    parts, sums = _in_range(parts)
     workload, plain = write(anchor, parts)
-    return scope.emit(step.name, workload, [activations.value, plain, *_parameters(parts)])
+    return scope.emit(step.name, workload, [activations.value, plain, *_parameters(parts, sums)])
 
 
 def _conv2d(anchor: Step, parts: _Parts) -> tuple[Contraction, np.ndarray]:
@@ -101,44 +102,37 @@ def _matmul(anchor: Step, parts: _Parts) -> tuple[Contraction, np.ndarray]:
     return Dense(m=rows, n=values.shape[0], k=values.shape[1], **parts.fields()), values
 
 
-def _parameters(parts: _Parts) -> list[np.ndarray]:
+def _in_range(parts: _Parts) -> tuple[_Parts, Accumulators]:
+    """Return the layer such that no sum leaves 32 bits, and its accumulators.
+
+    Raises
+    ------
+    ModelError
+        If there is no such layer, or its factors are 1 or more.
+    """
+    made, zero_point = parts.weights, parts.weights.zero_point
+    factors = parts.activations.scale * made.scale / parts.target.scale
+    found = in_range(
+        parts.step,
+        Accumulators(
+            made.values.astype(np.int64) - zero_point, parts.bias, factors,
+            parts.activations.zero_point,
+        ),
+        parts.target,
+    )  # fmt: skip
+    values = (found.weights + zero_point).astype(np.int8)
+    scale = found.factors * parts.target.scale / parts.activations.scale
+    return replace(parts, weights=replace(made, values=values, scale=scale)), found
+
+
+def _parameters(parts: _Parts, made: Accumulators) -> list[np.ndarray]:
     """Return bias, multipliers and the fields of the requantization."""
-    target, constant = parts.target, parts.bias
-    factors = parts.activations.scale * parts.weights.scale / target.scale
-    if factors.size == parts.weights.values.shape[0]:
-        factors, constant = _without_dead_channels(parts.weights, factors, constant)
-    if factors.max() >= 1:
-        raise ModelError(
-            f"{parts.step.describe()} has an output scale of {target.scale:g}, finer than its "
-            "accumulators'; quantize its output with a scale of its range."
-        )
-    low, high = LIMITS["i32"]
-    if constant.min() < low or constant.max() > high:
-        raise ModelError(
-            f"{parts.step.describe()} has a bias beyond 32 bits in units of its accumulators; "
-            "quantize its weights with larger scales."
-        )
-    multiplier, shift = fixed_point(factors, EXACT_BITS)
+    multiplier, shift = multipliers(made)
     return [
-        constant.astype(np.int32),
+        made.bias.astype(np.int32),
         multiplier,
-        np.asarray([shift, target.zero_point, *target.bounds], np.int32),
+        np.asarray([shift, parts.target.zero_point, *parts.target.bounds], np.int32),
     ]
-
-
-def _without_dead_channels(
-    made: Weights, factors: np.ndarray, constant: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give channels without weights, whose scales mean nothing, the factor of the others."""
-    axes = tuple(range(1, made.values.ndim))
-    dead = (made.values == made.zero_point).all(axis=axes)
-    if not dead.any() or dead.all():
-        return factors, constant
-    usual = factors[~dead].max()
-    return (
-        np.where(dead, usual, factors),
-        np.where(dead, np.rint(constant * factors / usual), constant),
-    )
 
 
 def _integers(values: Any) -> tuple[int, ...]:
