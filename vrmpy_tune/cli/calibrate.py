@@ -15,6 +15,7 @@ from vrmpy_tune.target import parse_target
 from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
+    from vrmpy_tune.device.timing.choices import Rebuild
     from vrmpy_tune.device.timing.points import Point
     from vrmpy_tune.device.timing.rebuild import OwnCall
 
@@ -37,6 +38,14 @@ def calibrate(
     check: Annotated[
         bool,
         typer.Option("--check", help="Fit on PR 12654's vrmpy streams alone, score the others."),
+    ] = False,
+    choices: Annotated[
+        bool,
+        typer.Option(
+            "--choices",
+            help="With --check: the error without each choice that was made after errors were "
+            "seen. Takes some five minutes.",
+        ),
     ] = False,
     networks: Annotated[
         bool,
@@ -63,10 +72,13 @@ def calibrate(
     """
     if check and output:
         raise UsageError("--check fits on a part of the points only; give --output without it.")
+    if choices and not check:
+        raise UsageError("--choices goes with --check, whose choices it undoes.")
     if networks and (check or output or measurements or profile != _PROFILE):
         raise UsageError("--networks fits nothing; it goes with --codegen and --json alone.")
     from vrmpy_tune.device.qemu import QemuDevice
     from vrmpy_tune.device.timing import calibration, points, rebuild
+    from vrmpy_tune.device.timing.choices import choices_report
     from vrmpy_tune.device.timing.profile import format_profile, load_profile
     from vrmpy_tune.toolchain.pool import CodegenPool
 
@@ -88,15 +100,22 @@ def calibrate(
         QemuDevice(say) as device,
         CodegenPool(rebuild.WORKERS) as pool,
     ):
-        traced = list(
-            rebuild.trace_points(
-                given, device, pool, Path(scratch), generator=codegen, own=call_of_artifact
-            )
-        )
+
+        def trace(directory: Path, **how: Any) -> list[rebuild.TracedPoint]:
+            built: dict[str, Any] = {"generator": codegen, "own": call_of_artifact} | how
+            return list(rebuild.trace_points(given, device, pool, directory, **built))
+
+        def trace_again(how: Rebuild) -> list[rebuild.TracedPoint]:
+            say(f"Rebuilding with {', '.join(f'{name} {value}' for name, value in how.items())}")
+            return trace(Path(tempfile.mkdtemp(dir=scratch)), **how)
+
+        traced = trace(Path(scratch))
         say(f"{len(traced)} of {len(given)} measured kernels rebuilt and traced.")
         with calibration.Calibration(traced) as calibrated:
             if check:
                 report = calibration.check(calibrated, base)
+                if choices:
+                    report["choices"] = choices_report(calibrated, base, trace_again)
             else:
                 fitted = calibration.fit_all(calibrated, base)
                 report = calibration.describe_fit(calibrated, base, fitted)
@@ -192,6 +211,8 @@ def call_of_artifact(point: Point) -> OwnCall | None:
 
 def report_text(report: dict[str, Any]) -> str:
     """Return a report as plain text."""
+    from vrmpy_tune.device.timing.choices import choices_text
+
     lines = []
     for point in (*report["points"], *report.get("beyond", ())):
         lines.append(
@@ -208,10 +229,11 @@ def report_text(report: dict[str, Any]) -> str:
             lines.append(f"{key.replace('_', ' ')}: {report[key]:.1%}")
     for point in report.get("unexplained", ()):
         lines.append(
-            f"not explained: {point['source']}, {point['name']}, x {point['ratio']:.2f}: "
-            f"{point['reason']}"
+            f"off by more than 15%: {point['source']}, {point['name']}, x {point['ratio']:.2f}"
         )
     for key in ("leave_one_group_out", "ablations"):
         for name, error in report.get(key, {}).items():
             lines.append(f"{key.replace('_', ' ')}, {name}: {error:.1%}")
+    if "choices" in report:
+        lines.append(choices_text(report["choices"]))
     return "\n".join(lines)

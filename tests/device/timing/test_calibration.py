@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,14 @@ import pytest
 
 from vrmpy_tune.cli.calibrate import report_text
 from vrmpy_tune.device.qemu import QemuDevice
-from vrmpy_tune.device.timing import calibration, points, rebuild
+from vrmpy_tune.device.timing import calibration, choices, points, rebuild
 from vrmpy_tune.device.timing.calibration import FIT_GROUP, HELD_OUT, Calibration, geometric_error
 from vrmpy_tune.device.timing.estimate import PARTS, TraceSimulator
 from vrmpy_tune.device.timing.profile import load_profile
 from vrmpy_tune.toolchain.pool import CodegenPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from vrmpy_tune.device.timing.rebuild import TracedPoint
@@ -89,6 +90,33 @@ def test_the_dense_layer_of_the_440_gops_comes_near_them(calibrated: Calibration
     (scored,) = calibrated.score(load_profile("sd888"), calibrated.members("dense (TVM PR 12854)"))
     gops = 2 * 128 * 768 * 768 / scored.microseconds / 1e3
     assert gops == pytest.approx(440, rel=0.15)
+
+
+def test_choices_made_after_errors_were_seen_are_undone_one_by_one(
+    traced: list[TracedPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [one for one in traced if re.search("n=(256|1024|4096)|w=9", one.point.workload)]
+    asked: list[dict[str, object]] = []
+
+    def trace_again(how: Mapping[str, object]) -> list[TracedPoint]:
+        asked.append(dict(how))
+        return few
+
+    monkeypatch.setattr(choices, "CANDIDATES", {"packet_cycles": (2, 3), "l1_miss_cycles": (0, 1)})
+    with Calibration(few) as made:
+        report = choices.choices_report(made, PROFILE, trace_again)
+    assert {"alignment": 128} in asked
+    assert {"scalar_memset": False} in asked
+    assert {"alignment": 128, "scalar_memset": False, "generator": "zig"} in asked
+    rows = {one["choice"]: one for one in report["without"]}
+    assert len(rows) == len(choices.CHOICES)
+    vmemu = rows["a vmemu takes the port of L2 for the lines that it touches"]
+    assert vmemu["held_out"] != report["with_all"]["held_out"]
+    # The streams have no scalar loads that miss L1, so that the fit cannot tell 0 from 1.
+    assert report["by_the_fitting_group"]["values"] == {"packet_cycles": 2, "l1_miss_cycles": 0}
+    text = choices.choices_text(report)
+    assert all(one.name in text for one in choices.CHOICES)
+    assert "none of the choices" in text
 
 
 def test_equal_runs_have_equal_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

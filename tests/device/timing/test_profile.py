@@ -52,6 +52,13 @@ def test_what_is_no_profile_is_refused(text: str, tmp_path: Path) -> None:
         read_profile(path)
 
 
+def test_a_profile_of_an_earlier_version_has_the_value_that_it_implied(tmp_path: Path) -> None:
+    path = tmp_path / "earlier.toml"
+    lines = format_profile(load_profile("sd8gen1")).splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("unaligned_lines")))
+    assert read_profile(path).value("unaligned_lines") == 1
+
+
 def test_a_profile_without_a_parameter_says_which(tmp_path: Path) -> None:
     path = tmp_path / "short.toml"
     lines = format_profile(load_profile("sd8gen1")).splitlines()

@@ -100,6 +100,26 @@ def test_contexts_share_the_port_of_l2(tmp_path: Path) -> None:
     assert estimate.parts["l2"] == pytest.approx(200, rel=0.05)
 
 
+def test_an_unaligned_access_takes_the_port_for_as_many_lines_as_the_profile_says(
+    tmp_path: Path,
+) -> None:
+    trace = TraceWriter()
+    block = trace.define("V0 = vmemu(R0++#0x1)")
+    for line in range(100):
+        trace.run(block, ("load", 0, 0x100000 + 128 * line, 128))
+    by_line, twice = (
+        estimated(trace, tmp_path, l2_port_cycles=4, unaligned_lines=lines) for lines in (1, 2)
+    )
+    assert (by_line.nanoseconds, twice.nanoseconds) == pytest.approx((400, 800), rel=0.02)
+    straddling = TraceWriter()
+    block = straddling.define("V0 = vmemu(R0++#0x1)")
+    for line in range(100):
+        straddling.run(block, ("load", 0, 0x100040 + 128 * line, 128))
+    assert estimated(straddling, tmp_path, l2_port_cycles=4).nanoseconds == pytest.approx(
+        800, rel=0.02
+    )
+
+
 def test_contexts_share_what_is_behind_l2(tmp_path: Path) -> None:
     alone = estimated(tasks(1, 100), tmp_path, warm_calls=0)
     shared = estimated(tasks(4, 100), tmp_path, warm_calls=0)

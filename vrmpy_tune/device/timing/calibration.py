@@ -27,7 +27,8 @@ FITTED: Final = (
     "clock_mhz", "l2_port_cycles", "system_cache_ns", "system_cache_shared_ns", "dram_ns",
     "dram_shared_ns", "fork_join_ns", "call_ns",
 )  # fmt: skip
-"""What measurements decide; sizes, ways, latencies and rates in packets are documented."""
+"""What the fit decides.  :mod:`vrmpy_tune.device.timing.choices` has what was settled otherwise,
+after errors had been seen; all else is documented or assumed, see the profiles' sources."""
 
 START: Final = {
     "clock_mhz": 1000.0, "l2_port_cycles": 1.0, "system_cache_ns": 10.0,
@@ -61,22 +62,6 @@ ABLATIONS: Final[Mapping[str, Mapping[str, float]]] = {
 
 UNEXPLAINED: Final = 0.15
 """Error beyond which a point counts as not explained."""
-
-REASONS: Final = {
-    "vmpy stream n=2048": (
-        "inputs and output fill L2 to the last line, where what else the phone keeps there decides"
-    ),
-    "conv-approx 4096 rows": (
-        "activations and output fill L2 to the last line, where what else the phone keeps there "
-        "decides"
-    ),
-    "conv-approx 1024 rows": (
-        "the compiler: of 2022's code only the times are known, by which a vrmpy took one packet "
-        "in the inner loop; today's LLVM aligns the weights there. PR 13147 gives 70.0, 87.8 and "
-        "167.4 us for what PR 13005 gives 54.7, 67.8 and 126.4"
-    ),
-}
-"""Why points are not explained, by how the names of their workloads begin."""
 
 
 def group_of(point: Point) -> str:
@@ -225,17 +210,9 @@ def check(calibration: Calibration, profile: Profile) -> dict[str, Any]:
 
 
 def unexplained(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    """Return the points that are off by more than :data:`UNEXPLAINED`, and why."""
+    """Return the points that are off by more than :data:`UNEXPLAINED`; README discusses them."""
     return [
-        {
-            "source": one.point.source,
-            "name": one.point.name,
-            "ratio": round(one.ratio, 3),
-            "reason": next(
-                (why for start, why in REASONS.items() if one.point.workload.startswith(start)),
-                "not known",
-            ),
-        }
+        {"source": one.point.source, "name": one.point.name, "ratio": round(one.ratio, 3)}
         for one in scored
         if geometric_error([one.ratio]) > UNEXPLAINED
     ]

@@ -22,11 +22,14 @@ PARAMETERS: Final = (
     "contexts", "packet_cycles", "early_source_packets", "scalar_load_packets",
     "scalar_multiply_packets", "store_to_load_packets", "l1_bytes", "l1_ways", "l1_line_bytes",
     "l1_miss_cycles", "l2_bytes", "l2_ways", "l2_line_bytes", "l2_port_cycles",
-    "system_cache_bytes", "system_cache_ways", "system_cache_ns", "system_cache_shared_ns",
-    "dram_ns", "dram_shared_ns", "vtcm_bytes", "vtcm_port_cycles", "dma_latency_ns",
-    "dma_line_ns", "fork_join_ns", "call_ns", "warm_calls",
+    "unaligned_lines", "system_cache_bytes", "system_cache_ways", "system_cache_ns",
+    "system_cache_shared_ns", "dram_ns", "dram_shared_ns", "vtcm_bytes", "vtcm_port_cycles",
+    "dma_latency_ns", "dma_line_ns", "fork_join_ns", "call_ns", "warm_calls",
 )  # fmt: skip
 """Names of all parameters but the clock; ``machine.h`` says what they are, their ends the units."""
+
+_ADDED_LATER: Final = {"unaligned_lines": 1.0}
+"""Parameters that profiles written by earlier versions lack, with the value that was implied."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def read_profile(path: Path) -> Profile:
         clock = float(parameters.pop("clock_mhz"))
         profile = Profile(
             str(data["name"]), int(data["version"]), str(data["description"]), clock,
-            {name: float(value) for name, value in parameters.items()},
+            {name: float(value) for name, value in (_ADDED_LATER | parameters).items()},
             dict(data.get("sources", {})),
         )  # fmt: skip
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:

@@ -61,7 +61,7 @@ _STREAMS: Final = {
 }
 
 
-def stream(operation: str, count: int, tasks: int) -> PublishedKernel:
+def stream(operation: str, count: int, tasks: int, alignment: int = ALIGNMENT) -> PublishedKernel:
     """Return a stream of TVM PR 12654, ``test_parallel_hvx.py``.
 
     Parameters
@@ -72,6 +72,8 @@ def stream(operation: str, count: int, tasks: int) -> PublishedKernel:
         Pairs of vectors.
     tasks:
         1 for the serial loop, else the factor of its parallel split.
+    alignment:
+        Alignment of all buffers, in bytes.
     """
     kind = _STREAMS[operation]
 
@@ -84,7 +86,7 @@ def stream(operation: str, count: int, tasks: int) -> PublishedKernel:
             T.buffer_store(c, value, [row, T.ramp(0, 1, kind.lanes)])
 
     shapes = ((count, VECTOR_BYTES), (count, VECTOR_BYTES))
-    kernel = program(_bytes(shapes), TensorSpec((count, kind.lanes), kind.dtype), body)
+    kernel = program(_bytes(shapes), TensorSpec((count, kind.lanes), kind.dtype), body, alignment)
     if tasks == 1:
         return kernel
     schedule = s_tir.Schedule(kernel.module)
@@ -94,13 +96,15 @@ def stream(operation: str, count: int, tasks: int) -> PublishedKernel:
     return PublishedKernel(schedule.mod, kernel.inputs, kernel.output)
 
 
-def convolution(rows: int, width: int) -> PublishedKernel:
+def convolution(rows: int, width: int, alignment: int = ALIGNMENT) -> PublishedKernel:
     """Return the "conv approximation" of TVM PR 13005, ``test_async_dma_pipeline.py``.
 
     Parameters
     ----------
     rows, width:
         Vectors of activations and of weights; each of the first is multiplied by all of the second.
+    alignment:
+        Alignment of all buffers, in bytes.
     """
 
     def body(a: Any, w: Any, c: Any) -> None:
@@ -115,10 +119,10 @@ def convolution(rows: int, width: int) -> PublishedKernel:
             T.buffer_store(c, value, [row, T.ramp(0, 1, LANES)])
 
     shapes = ((rows, VECTOR_BYTES), (width, VECTOR_BYTES))
-    return program(_bytes(shapes), TensorSpec((rows, LANES), "int32"), body)
+    return program(_bytes(shapes), TensorSpec((rows, LANES), "int32"), body, alignment)
 
 
-def dense() -> PublishedKernel:
+def dense(alignment: int = ALIGNMENT) -> PublishedKernel:
     """Return the dense layer of TVM PR 12854, 128x768x768 with weights packed beforehand.
 
     The schedule is the one that ``test_meta_schedule.py`` states for "440 GFLOPS on SD888": 512
@@ -155,18 +159,21 @@ def dense() -> PublishedKernel:
                 )
                 T.buffer_store(c, value, [at[0], T.ramp(at[1] * LANES, 1, LANES)])
 
-    return program(_bytes(shapes), output, body)
+    return program(_bytes(shapes), output, body, alignment)
 
 
 def program(
-    inputs: tuple[TensorSpec, ...], output: TensorSpec, body: Callable[..., None]
+    inputs: tuple[TensorSpec, ...],
+    output: TensorSpec,
+    body: Callable[..., None],
+    alignment: int = ALIGNMENT,
 ) -> PublishedKernel:
     """Return the program that ``body`` writes, given the inputs' buffers and the output's."""
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         T.func_attr({"global_symbol": "main", "tirx.noalias": True})
         buffers = [
-            T.arg(f"p{number}", T.buffer(one.shape, one.dtype, align=ALIGNMENT))
+            T.arg(f"p{number}", T.buffer(one.shape, one.dtype, align=alignment))
             for number, one in enumerate((*inputs, output))
         ]
         body(*buffers)

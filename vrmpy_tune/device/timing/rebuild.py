@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from vrmpy_tune.device.protocol import Job
-from vrmpy_tune.device.timing.published import PublishedKernel, convolution, dense, stream
+from vrmpy_tune.device.timing.published import (
+    ALIGNMENT,
+    PublishedKernel,
+    convolution,
+    dense,
+    stream,
+)
 from vrmpy_tune.target import TARGETS
 from vrmpy_tune.toolchain import codegen, zig
 from vrmpy_tune.toolchain.link import link_relocatable
@@ -78,14 +84,22 @@ class OwnCall:
     target: HexagonTarget
 
 
-def published_kernel(point: Point) -> PublishedKernel | None:
-    """Return the program that a published measurement ran, or ``None`` if it is not known."""
+def published_kernel(point: Point, alignment: int = ALIGNMENT) -> PublishedKernel | None:
+    """Return the program that a published measurement ran, or ``None`` if it is not known.
+
+    Parameters
+    ----------
+    point:
+        The measurement.
+    alignment:
+        Alignment of the program's buffers, in bytes.
+    """
     if found := _STREAM.fullmatch(point.workload):
-        return stream(found[1], int(found[2]), point.threads or 1)
+        return stream(found[1], int(found[2]), point.threads or 1, alignment)
     if found := _CONVOLUTION.fullmatch(point.workload):
-        return convolution(int(found[1]), int(found[2]))
+        return convolution(int(found[1]), int(found[2]), alignment)
     if point.source == "TVM PR 12854":
-        return dense()
+        return dense(alignment)
     return None
 
 
@@ -96,6 +110,8 @@ def trace_points(
     directory: Path,
     *,
     generator: str = AS_PUBLISHED,
+    alignment: int = ALIGNMENT,
+    scalar_memset: bool = True,
     own: Callable[[Point], OwnCall | None] = lambda _: None,
 ) -> Iterator[TracedPoint]:
     """Build, run and trace the kernels of those measurements whose programs are known.
@@ -110,6 +126,10 @@ def trace_points(
         Gets the traces.
     generator:
         Name of the code generator.
+    alignment:
+        Alignment of the kernels' buffers, in bytes.
+    scalar_memset:
+        Whether kernels clear memory with the phone's memset, else with our runtime's.
     own:
         Returns the call behind a measurement of the user's own.
 
@@ -127,11 +147,13 @@ def trace_points(
         if call := own(point):
             counts = device.trace(call.job, call.operands, call.target, trace)
             return TracedPoint(point, trace, counts.packets_critical)
-        kernel = published_kernel(point)
+        kernel = published_kernel(point, alignment)
         if kernel is None:
             return None
         with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as scratch:
-            job = build(kernel, pool, GENERATORS[generator], Path(scratch))
+            job = build(
+                kernel, pool, GENERATORS[generator], Path(scratch), scalar_memset=scalar_memset
+            )
             counts = device.trace(job, _operands(kernel), TARGET, trace)
         return TracedPoint(point, trace, counts.packets_critical)
 
@@ -151,8 +173,12 @@ def build(
     pool: CodegenPool,
     generator: codegen.CodeGenerator,
     directory: Path,
+    *,
+    scalar_memset: bool = True,
 ) -> Job:
-    """Return the call of a published program, built in ``directory`` with the phone's memset.
+    """Return the call of a published program, built in ``directory``.
+
+    Its memset is the phone's, or with ``scalar_memset=False`` that of our runtime.
 
     Raises
     ------
@@ -161,6 +187,8 @@ def build(
     """
     text = pool.generate(_json(kernel.module), TARGET, by_tvm=generator.by_tvm)
     compiled = codegen.to_object(text, generator, TARGET, directory)
+    if not scalar_memset:
+        return Job(compiled.object_file, "main", kernel.inputs, (kernel.output,))
     assembly = re.sub(r"\bcall memset\b", "call published_memset", compiled.assembly)
     called = zig.assemble(assembly, TARGET, directory, name="called")
     memset = directory / "memset.o"

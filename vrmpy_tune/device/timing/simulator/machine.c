@@ -75,7 +75,7 @@ static bool in_vtcm(const struct machine *machine, uint32_t address) {
 }
 
 static void access_vector(struct machine *machine, struct context *context,
-                          const struct access *access) {
+                          const struct access *access, bool is_unaligned) {
   const struct parameters *p = &machine->parameters;
   uint32_t first = access->address / (uint32_t)p->l2_line_bytes;
   uint32_t last = (access->address + access->bytes - 1) / (uint32_t)p->l2_line_bytes;
@@ -94,7 +94,8 @@ static void access_vector(struct machine *machine, struct context *context,
       }
     }
   }
-  take_port(context, &machine->l2_port_free, lines * p->l2_port_ticks, &context->parts.l2);
+  int64_t charged = is_unaligned ? later(lines, p->unaligned_lines) : lines;
+  take_port(context, &machine->l2_port_free, charged * p->l2_port_ticks, &context->parts.l2);
   for (uint32_t line = first; line <= last; ++line) {
     use_l2(machine, context, line * (uint32_t)p->l2_line_bytes);
   }
@@ -170,7 +171,7 @@ void machine_issue(struct machine *machine, struct context *context, const struc
     bool is_vector = packet->has_vector_access &&
                      (!packet->has_scalar_access || accesses[i].bytes > sizeof(uint64_t));
     if (is_vector) {
-      access_vector(machine, context, &accesses[i]);
+      access_vector(machine, context, &accesses[i], packet->has_unaligned_access);
     } else {
       access_scalar(machine, context, &accesses[i]);
     }

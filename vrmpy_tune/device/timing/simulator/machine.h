@@ -31,7 +31,8 @@
   apply(l2_bytes)                                                                       \
   apply(l2_ways)                                                                        \
   apply(l2_line_bytes)                                                                  \
-  apply(l2_port_ticks)         /* the shared port's time for one access */              \
+  apply(l2_port_ticks)         /* the shared port's time for one line */                \
+  apply(unaligned_lines)       /* lines of the port's time that a vmemu takes at least */ \
   apply(system_cache_bytes)                                                             \
   apply(system_cache_ways)                                                              \
   apply(system_cache_ticks)        /* of one line, to the context that waits */         \

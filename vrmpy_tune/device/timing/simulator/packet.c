@@ -191,6 +191,7 @@ static void note_accesses(struct packet *packet, const char *text, const char *e
       bool is_vector = at > text && at[-1] == 'v';
       packet->has_vector_access |= is_vector;
       packet->has_scalar_access |= !is_vector;
+      packet->has_unaligned_access |= is_vector && at[3] == 'u';
     }
   }
 }

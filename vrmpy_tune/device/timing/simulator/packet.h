@@ -33,6 +33,7 @@ struct packet {
   uint8_t write_count;
   uint8_t has_vector_access;
   uint8_t has_scalar_access;
+  uint8_t has_unaligned_access; /* a vmemu, which has its packet to itself */
   struct read reads[MAX_OPERANDS];
   struct write writes[MAX_OPERANDS];
 };
