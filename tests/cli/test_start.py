@@ -9,14 +9,8 @@ import vrmpy_tune
 
 MODULES = "import sys, vrmpy_tune{more}; print(*sys.modules)"
 
-TIMED = """
-import time
-start = time.perf_counter()
-import vrmpy_tune
-print(time.perf_counter() - start)
-"""
-
-LIMIT_MS = 50
+MOST_MODULES = 40
+"""Modules that `import vrmpy_tune` may load; today 31, all small and from the standard library."""
 
 
 def python(source: str) -> str:
@@ -31,11 +25,11 @@ def test_importing_the_package_or_its_command_line_does_not_import_tvm(more: str
     assert not {"tvm", "tvm_ffi", "xgboost", "pandas", "scipy"} & set(loaded)
 
 
-def test_importing_the_package_takes_less_than_50_ms() -> None:
-    # The best of several: other programs may be running.
-    best = min(float(python(TIMED)) for _ in range(5)) * 1000
-    print(f"import vrmpy_tune: {best:.1f} ms")
-    assert best < LIMIT_MS
+def test_importing_the_package_loads_few_modules() -> None:
+    # Counted, not timed: the machine may be busy.
+    bare, ours = (len(python(f"import sys{more}; print(*sys.modules)").split())
+                  for more in ("", ", vrmpy_tune"))  # fmt: skip
+    assert ours - bare <= MOST_MODULES
 
 
 def test_public_names_are_sorted_listed_and_resolved_on_first_use() -> None:
