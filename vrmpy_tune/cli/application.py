@@ -41,9 +41,6 @@ DEFECT: Final = 70
 FILE_SYSTEM: Final = 74
 """Exit code for a file that cannot be read or written (EX_IOERR)."""
 
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, by the shells' convention."""
-
 app = typer.Typer(
     help="Tune int8 kernels for Hexagon's vrmpy instructions, and compile with what was found.",
     no_args_is_help=True,
@@ -123,11 +120,10 @@ def _describe(error: Exception) -> tuple[int, str]:
 
 def _write_log() -> Path | None:
     """Write the traceback of the exception at hand where a report of the defect can take it."""
-    from vrmpy_tune.toolchain.cache import cache_directory
+    from vrmpy_tune.toolchain.cache import cache_directory, write_atomically
 
     with suppress(OSError):
         log = cache_directory() / "traceback.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc())
+        write_atomically(log, traceback.format_exc().encode("utf-8", "surrogateescape"))
         return log
     return None

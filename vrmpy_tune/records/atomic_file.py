@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vrmpy_tune.errors import StoreError
+from vrmpy_tune.new_file import create_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 
 def replace_file(path: Path, lines: Iterable[str]) -> int:
@@ -24,10 +24,8 @@ def replace_file(path: Path, lines: Iterable[str]) -> int:
     count = 0
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # In the same directory: a rename is atomic only within one file system.
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
+        descriptor, temporary = create_beside(path)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
             for line in lines:
                 stream.write(line)
@@ -35,7 +33,6 @@ def replace_file(path: Path, lines: Iterable[str]) -> int:
                 count += 1
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from typing import Final
 import platformdirs
 
 from vrmpy_tune.errors import ToolchainError
+from vrmpy_tune.new_file import create_beside
 
 DIRECTORY_VARIABLE: Final = "VRMPY_TUNE_CACHE"
 """Environment variable that moves the cache."""
@@ -84,7 +84,7 @@ class BuildCache:
         """
         path = self._shard(key) / f"{key}.{_digest(content)}"
         try:
-            write_atomically(path, content, mode=0o755)
+            write_atomically(path, content, mode=0o777)
         except OSError as error:
             raise ToolchainError(
                 f"The build cache {self._directory} cannot be written ({error.strerror}). "
@@ -118,17 +118,18 @@ class BuildCache:
         return self._directory / key[:2]
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file that nobody sees before it is complete; the directory is created."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+def write_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file that nobody sees before it is complete; the directory is created.
+
+    A symbolic link at ``path`` is replaced; what it names stays as it is.
+    """
+    descriptor, temporary = create_beside(path, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        Path(temporary).chmod(mode)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
