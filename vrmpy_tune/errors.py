@@ -7,7 +7,10 @@ device or file, and what to do next.  The command line prints the message and ex
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+EXIT_INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, by the shells' convention for SIGINT."""
 
 
 class VrmpyTuneError(Exception):

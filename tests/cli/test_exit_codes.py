@@ -1,14 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.fakes import CONV, DENSE, fake_tune
 from vrmpy_tune import errors
-from vrmpy_tune.tune.events import Interrupted
+from vrmpy_tune.tune.events import Event, Interrupted
+from vrmpy_tune.tune.study import Curve
+
+if TYPE_CHECKING:
+    from vrmpy_tune.workload import Workload
 
 Replace = Callable[..., None]
 
@@ -175,6 +182,70 @@ def test_an_interruption_that_was_handled_still_prints_results_and_exits_130(
     assert ended.code == 130
     assert ended.document["results"][0]["workload"] == DENSE
     assert "resume with: vrmpy-tune tune dense:... --seed 0" in ended.stderr
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_ctrl_c_while_commands_are_imported_is_a_sentence_and_exit_code_130(wait: bool) -> None:
+    # The interruption comes at the first import of a command, or during the command's own work.
+    source = """
+import builtins, os, signal
+real = builtins.__import__
+def interrupted(name, *rest):
+    if name == "{module}":
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(name, *rest)
+builtins.__import__ = interrupted
+from vrmpy_tune.cli import main
+import sys
+sys.argv = ["vrmpy-tune", "doctor"]
+main()
+""".format(module="vrmpy_tune.toolchain.doctor" if wait else "vrmpy_tune.cli.application")
+    ended = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_interrupted_study_of_workloads_exits_130_with_what_it_has(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from vrmpy_tune.tune import study
+
+    def run_study(*_: object, events: Callable[[Event], None], **__: object) -> Iterator[Curve]:
+        yield Curve(DENSE, "evolutionary", 0, (300, 200), 100)
+        events(Interrupted("vrmpy-tune tune dense:...", stored=2))
+
+    monkeypatch.setattr(study, "run_study", run_study)
+    ended = command("study", DENSE, "-o", tmp_path / "study", "--json")
+    assert ended.code == 130
+    assert ended.document["interrupted"] is True
+    assert [row["best"] for row in ended.document["summary"]] == [200]
+    assert "the same study command goes on from here" in ended.stderr
+
+
+def test_a_study_takes_a_suite(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vrmpy_tune.tune import study
+
+    asked: list[Workload] = []
+    monkeypatch.setattr(study, "run_study", lambda chosen, **_: asked.extend(chosen) or iter(()))
+    assert command("study", "--suite", "bert-base-int8", "--variant", "u8").code == 0
+    assert asked
+    assert all("out=u8" in str(one) for one in asked)
+
+
+def test_the_log_of_a_defect_does_not_follow_a_symbolic_link(
+    command: Command, replace: Replace, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "cache").mkdir()
+    log = tmp_path / "cache" / "traceback.log"
+    log.symlink_to(precious)
+    replace("vrmpy_tune.tune.run", tune=fake_tune(error=ZeroDivisionError("division by zero")))
+    assert command("tune", DENSE).code == 70
+    assert precious.read_text() == "mine"
+    assert "ZeroDivisionError" in log.read_text()
 
 
 def test_ctrl_c_elsewhere_exits_130(command: Command, replace: Replace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,37 @@ def command(farm: LocalFarm, *arguments: str, status: int = 0, key: str = "") ->
     )  # fmt: skip
     assert done.returncode == status, done.stderr
     return done.stdout or done.stderr
+
+
+@pytest.mark.parametrize("part", ["tracker", "serve"])
+def test_a_server_prints_one_document_once_it_is_ready(
+    farm: LocalFarm, part: str, tmp_path: Path
+) -> None:
+    arguments = {
+        "tracker": ("--port", "0"),
+        "serve": ("--tracker", farm.tracker, "--key", "json",
+                  "--device", "python:tests.farm.devices:second"),
+    }[part]  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", CLI, "farm", part, *arguments, "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**farm.environment, "TMPDIR": str(tmp_path)},
+    ) as program:  # fmt: skip
+        assert program.stdout is not None
+        lines = [program.stdout.readline()]
+        while lines[-1].strip() != "}":
+            lines.append(program.stdout.readline())
+            assert lines[-1], program.stderr.read() if program.stderr else ""
+        document = json.loads("".join(lines))
+        program.send_signal(signal.SIGTERM)
+        rest, _ = program.communicate(timeout=30)
+    host, _, port = document["address"].rpartition(":")
+    assert host == "127.0.0.1"
+    assert int(port) > 0
+    if part == "serve":
+        assert (document["key"], document["slots"], document["registered"]) == ("json", 1, True)
+    assert rest == ""
+    assert program.returncode == 0
 
 
 def test_a_batch_is_spread_over_all_slots_and_each_job_runs_once(

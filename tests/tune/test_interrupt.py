@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from vrmpy_tune.tune.interrupt import EXIT_INTERRUPTED, stopping_on_interrupt
+from vrmpy_tune.errors import EXIT_INTERRUPTED
+from vrmpy_tune.tune.interrupt import stopping_on_interrupt
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from vrmpy_tune.cli.options import (
     stores,
 )
 from vrmpy_tune.cli.streams import one_document, say
-from vrmpy_tune.errors import UsageError
+from vrmpy_tune.errors import EXIT_INTERRUPTED, UsageError
 from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.report.figure import check_directory, check_figure_file
 from vrmpy_tune.suites import suite_called
@@ -29,9 +29,6 @@ from vrmpy_tune.tune.effort import effort as effort_called
 
 if TYPE_CHECKING:
     from vrmpy_tune.suites import Suite
-
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C; what was measured until then is printed all the same."""
 
 
 def bench(
@@ -43,7 +40,10 @@ def bench(
         typer.Option(min=1, metavar="N", help="Instead of a suite: N random workloads."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="With --random: which, and of their searches.")
+        int,
+        typer.Option(
+            min=0, help="With --random: seed of the drawn workloads and of their searches."
+        ),
     ] = 0,
     trials: Annotated[
         int, typer.Option(min=1, help="With --random: candidates for one without a record.")
@@ -87,7 +87,9 @@ def bench(
 ) -> None:
     """Measure a suite now, next to what other systems reach.
 
-    Each record is applied, built, run and verified again; nothing is taken from what is stored.
+    Each record is applied, built, run and verified again. Two kinds of rows are not measured now:
+    other systems' are published figures (vrmpy_tune/suites/peers.csv), and MetaSchedule's
+    defaults, once --untuned has found them, are taken from the store.
     """
     chosen = None if suite is None else suite_called(suite)
     if (chosen is None) == (random is None):
@@ -127,7 +129,7 @@ def bench(
     if not as_json:
         print_bench(document, every_peer=every_peer)
     if document["interrupted"]:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _random(

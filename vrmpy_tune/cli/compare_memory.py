@@ -19,7 +19,7 @@ from vrmpy_tune.cli.options import (
     read_selection,
 )
 from vrmpy_tune.cli.streams import one_document, say
-from vrmpy_tune.errors import UsageError
+from vrmpy_tune.errors import EXIT_INTERRUPTED, UsageError
 from vrmpy_tune.measurement import HVX_TIME_8GEN1, TIME_METRICS, is_time
 from vrmpy_tune.model.opening import is_model
 from vrmpy_tune.target import parse_target
@@ -112,7 +112,7 @@ def compare_memory(
         print(comparison_text(rows))
     if interrupted:
         say("Interrupted: the same command goes on from here.")
-        raise typer.Exit(130)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _progress(row: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -52,10 +52,12 @@ def run_tracker(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = DEFAULT_PORT,
     bind: Bind = "127.0.0.1",
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
     """Run TVM's RPC tracker, supervised, until Ctrl-C.
 
-    Hosts register their devices with it, and tuners ask it for free ones.
+    Hosts register their devices with it, and tuners ask it for free ones. With --json, the
+    document says where it listens, and is printed as soon as it does.
     """
     from vrmpy_tune.farm.running import exposure, log_to_stderr, run_tracker
 
@@ -63,7 +65,7 @@ def run_tracker(
     key = _key(key_file)
     if warning := exposure(bind, "the tracker"):
         say(warning)
-    run_tracker(bind, port, key, say)
+    run_tracker(bind, port, key, say, _print_document if as_json else _print_nothing)
 
 
 @app.command("serve")
@@ -81,8 +83,12 @@ def serve_devices(
         str, typer.Option(metavar="HOST:PORT", help="How tuners reach the agent, if otherwise.")
     ] = "",
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Serve a device of this host, supervised, until Ctrl-C."""
+    """Serve a device of this host, supervised, until Ctrl-C.
+
+    With --json, the document says what is served and where, and is printed as soon as it is.
+    """
     from vrmpy_tune.errors import UsageError
     from vrmpy_tune.farm.agent import Serving
     from vrmpy_tune.farm.channel import parse_address
@@ -97,7 +103,8 @@ def serve_devices(
         say(warning)
     if advertise:
         parse_address(advertise)
-    run_agent(Serving(tracker, key, device, slots, bind, port, advertise), secret, say)
+    serving = Serving(tracker, key, device, slots, bind, port, advertise)
+    run_agent(serving, secret, say, _print_document if as_json else _print_nothing)
 
 
 @app.command("status")
@@ -185,6 +192,14 @@ def measure_throughput(
     if not as_json:
         print(bench.table(rows))
         print(document["next_doubling"])
+
+
+def _print_document(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2), flush=True)
+
+
+def _print_nothing(_document: dict[str, Any]) -> None:
+    pass
 
 
 def _read_key(file: str | None) -> FarmKey:

@@ -12,12 +12,15 @@ from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
     STORE_HELP,
     Json,
+    SuiteName,
     Target,
+    Variants,
     Workloads,
     read_model,
     read_selection,
 )
 from vrmpy_tune.cli.streams import one_document, say
+from vrmpy_tune.errors import EXIT_INTERRUPTED
 from vrmpy_tune.records.atomic_file import replace_file
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.tune.events import Interrupted
@@ -30,8 +33,10 @@ if TYPE_CHECKING:
 
 
 def study_searches(
-    workloads: Workloads,
+    workloads: Workloads = None,
     *,
+    suite: SuiteName = None,
+    variant: Variants = None,
     target: Target = DEFAULT_TARGET,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each search.")] = 3,
     trials: Annotated[int, typer.Option(min=1, help="Candidates a run.")] = 128,
@@ -58,17 +63,23 @@ def study_searches(
     The same command again measures nothing twice.
     """
     hexagon = parse_target(target)
-    if model := read_model(workloads, None):
+    if model := read_model(workloads, suite, variant):
         options = {"seeds": range(seeds), "trials": trials, "transfer": transfer}
         _study_model(model, hexagon, output, records, as_json, **options)
         return
-    chosen = read_selection(workloads, None, None, say)
+    chosen = read_selection(workloads, suite, variant, say)
 
     from vrmpy_tune.report.search_curves import plot_curves
     from vrmpy_tune.tune.study import Curve, run_study, summary, write_curves
 
     output.mkdir(parents=True, exist_ok=True)
     curves: list[Curve] = []
+    interrupted = False
+
+    def listen(event: Event) -> None:
+        nonlocal interrupted
+        interrupted |= isinstance(event, Interrupted)
+
     with one_document(as_json) as emit:
         for curve in run_study(
             chosen,
@@ -77,6 +88,7 @@ def study_searches(
             target=hexagon,
             records=records or str(output / "study.db"),
             transfer=transfer,
+            events=listen,
         ):
             curves.append(curve)
             say(f"{curve.workload} {curve.search}, seed {curve.seed}: {curve.best:,} packets")
@@ -85,9 +97,10 @@ def study_searches(
         if curves:
             plot_curves(curves, output / "curves.png")
         if as_json:
-            emit({"summary": rows, "output": str(output)})
+            emit({"summary": rows, "interrupted": interrupted, "output": str(output)})
     if not as_json:
         print(summary_text(rows))
+    _end(interrupted)
 
 
 def _study_model(
@@ -124,9 +137,14 @@ def _study_model(
             emit(report)
     if not as_json:
         print(networks_text(report))
+    _end(interrupted)
+
+
+def _end(interrupted: bool) -> None:
+    """Exit as interrupted commands do, if this one was."""
     if interrupted:
         say("Interrupted: the same study command goes on from here.")
-        raise typer.Exit(130)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def networks_text(report: dict[str, Any]) -> str:

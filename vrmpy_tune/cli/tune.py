@@ -25,7 +25,7 @@ from vrmpy_tune.cli.options import (
     waiting,
 )
 from vrmpy_tune.cli.streams import one_document, say
-from vrmpy_tune.errors import UsageError
+from vrmpy_tune.errors import EXIT_INTERRUPTED, UsageError
 from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.tune.effort import EFFORTS
@@ -152,7 +152,7 @@ def tune_workloads(
         if entries:
             print(run_text(entries))
     if interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _with_spaces(

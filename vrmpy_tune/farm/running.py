@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.farm.agent import Agent
 from vrmpy_tune.farm.tracker import Tracker
@@ -48,32 +48,84 @@ def log_to_stderr() -> None:
     )
 
 
-def run_tracker(bind: str, port: int, key: FarmKey, say: Callable[[str], None]) -> None:
-    """Run a tracker until SIGINT or SIGTERM; raises FarmError if it cannot start."""
+def run_tracker(
+    bind: str,
+    port: int,
+    key: FarmKey,
+    say: Callable[[str], None],
+    ready: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> None:
+    """Run a tracker until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    bind, port, key:
+        Where to listen, and the key that peers must know.
+    say:
+        Gets lines for people.
+    ready:
+        Gets one document as soon as the tracker listens: ``{"address": "HOST:PORT"}``.
+
+    Raises
+    ------
+    FarmError
+        If it cannot start.
+    """
 
     async def run() -> None:
         stop = _stop_event()
         tracker = Tracker(key, say)
         await tracker.start(bind, port)
         say(f"farm tracker: ready on {tracker.address}")
+        ready({"address": str(tracker.address)})
         await stop.wait()
         await tracker.close()
 
     asyncio.run(run())
 
 
-def run_agent(serving: Serving, key: FarmKey, say: Callable[[str], None]) -> None:
-    """Serve slots until SIGINT or SIGTERM; raises FarmError if that cannot start."""
+def run_agent(
+    serving: Serving,
+    key: FarmKey,
+    say: Callable[[str], None],
+    ready: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> None:
+    """Serve slots until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    serving, key:
+        What to serve, and the key that peers must know.
+    say:
+        Gets lines for people.
+    ready:
+        Gets one document as soon as the agent listens: its ``address``, the ``key`` of its
+        devices, the number of ``slots``, and whether the tracker knows them (``registered``).
+
+    Raises
+    ------
+    FarmError
+        If it cannot start.
+    """
 
     async def run() -> None:
         stop = _stop_event()
         agent = Agent(serving, key, say)
         try:
             await agent.start()
-            if not await agent.registered(REGISTER_S):
+            registered = await agent.registered(REGISTER_S)
+            if not registered:
                 say(f"farm serve: the tracker {serving.tracker} does not know the slots yet")
             count = f"{serving.slots} slot{'s' if serving.slots > 1 else ''}"
             say(f"farm serve: {count} of '{serving.key}' ready, agent on {agent.address}")
+            ready(
+                {
+                    "address": str(agent.address),
+                    "key": serving.key,
+                    "slots": serving.slots,
+                    "registered": registered,
+                }
+            )
             await stop.wait()
         finally:
             await agent.close()

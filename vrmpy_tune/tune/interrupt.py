@@ -7,14 +7,13 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from vrmpy_tune.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
-
-EXIT_INTERRUPTED: Final = 130
-"""Exit status after the second Ctrl-C, as shells report SIGINT."""
 
 
 @contextmanager
