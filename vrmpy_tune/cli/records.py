@@ -21,7 +21,7 @@ from vrmpy_tune.errors import (
 from vrmpy_tune.measurement import figure_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from vrmpy_tune.records import ImportedTrace, Record, RecordReader, Store, StoreView
 
@@ -76,7 +76,7 @@ def best_records(
 ) -> None:
     """Show the best record of each workload, target and metric."""
     with _read(records) as stores:
-        found = _best_of_each(stores.query(workload, target, metric))
+        found = stores.best_of_each(workload, target, metric)
     if as_json:
         print_json({"records": [summary(record) for record in found]})
     else:
@@ -263,9 +263,8 @@ def export_file(
     from vrmpy_tune.records import export_json_lines, export_tvm_json
 
     with _read(records) as stores:
-        found = stores.query(workload, target, metric)
+        found = (stores.best_of_each if best else stores.query)(workload, target, metric)
         failed = stores.failures(workload) if failures else []
-    found = _best_of_each(found) if best else found
     stale = 0
     if tvm:
         from search_spaces import base_module
@@ -303,7 +302,7 @@ def plot_store(
     check_figure_file(path)
     curves = read_curves(events or ())
     with _read(records) as stores:
-        found = _best_of_each(stores.query(workload, target, metric))
+        found = stores.best_of_each(workload, target, metric)
     plot_records(found, curves, path)
     if as_json:
         print_json({"path": str(path), "records": len(found), "curves": len(curves)})
@@ -388,13 +387,6 @@ def _read(where: Sequence[str] | None) -> StoreView:
     from vrmpy_tune.records import default_url, open_stores
 
     return open_stores(where or [default_url()])
-
-
-def _best_of_each(ordered: Iterable[Record]) -> list[Record]:
-    best: dict[tuple[str, str, str], Record] = {}
-    for record in ordered:
-        best.setdefault((record.workload, record.target, record.metric), record)
-    return list(best.values())
 
 
 def disagreement_text(entry: dict[str, Any]) -> str:

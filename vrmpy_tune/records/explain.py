@@ -120,7 +120,7 @@ def explain(
     # One workload yields at most a record per target and metric; a few more than `limit` cover a
     # near workload that was tuned for other targets only.
     for text in ranked[: limit + 5]:
-        for record in _best_of_each(reader.query(text)):
+        for record in reader.best_of_each(text):
             differences = _differences(wanted, record, target, metrics)
             distance = (len(differences), _distance(wanted, text)[1])
             near.append((distance, Near(record, differences)))
@@ -133,14 +133,6 @@ def parse_workload_text(text: str) -> dict[str, str]:
     operator, _, rest = text.partition(":")
     pairs = (pair.partition("=") for pair in rest.split(",") if pair)
     return {"operator": operator} | {key: value for key, _, value in pairs}
-
-
-def _best_of_each(ordered: Sequence[Record]) -> list[Record]:
-    """Return the first record of each target and metric."""
-    best: dict[tuple[str, str], Record] = {}
-    for record in ordered:
-        best.setdefault((record.target, record.metric), record)
-    return list(best.values())
 
 
 def _differences(

@@ -8,15 +8,18 @@ trace replays is it.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from vrmpy_tune.measurement import METRICS, figure_text
+from vrmpy_tune.records.same_toolchain import toolchain_key
 from vrmpy_tune.records.view import StoreView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.records.store import RecordReader
@@ -97,19 +100,49 @@ def lookup(
     stale: list[Record] = []
     foreign = 0
     for metric in metrics:
-        found = reader.query(workload, target, metric)
-        same = [r for r in found if _is_same(r, toolchain)]
-        other = [r for r in found if not _is_same(r, toolchain)]
-        foreign += len(other)
-        for record in same if exact else same + other:
+        same = 0
+        for record in _in_order(reader, workload, target, metric, toolchain):
+            is_same = _is_same(record, toolchain)
+            if exact and not is_same:
+                foreign += reader.count(workload, target, metric) - same
+                break
+            same += is_same
             if replays is not None and not replays(record):
                 stale.append(record)
                 continue
-            status = Status.APPLIED if _is_same(record, toolchain) else Status.OTHER_TOOLCHAIN
+            status = Status.APPLIED if is_same else Status.OTHER_TOOLCHAIN
             return Lookup(record, status, _hit_reason(record, toolchain, stale), tuple(stale))
     status = Status.STALE if stale else Status.MISSING
     reason = _miss_reason(workload, target, metrics, len(stale), foreign if exact else 0)
     return Lookup(None, status, reason, tuple(stale))
+
+
+def _in_order(
+    reader: RecordReader,
+    workload: str,
+    target: str,
+    metric: str,
+    toolchain: Mapping[str, str] | None,
+) -> Iterator[Record]:
+    """Yield the records of the toolchain at hand, best first, and then the others, best first.
+
+    No more are read than are asked for: a workload may have thousands.
+    """
+    found = reader.iterate(workload, target, metric, toolchain=toolchain)
+    if toolchain is None:
+        yield from found
+        return
+    here = toolchain_key(toolchain)
+    similar, others = [], found
+    for record in found:
+        if toolchain_key(record.toolchain) != here:
+            others = chain((record,), found)
+            break
+        if _is_same(record, toolchain):
+            yield record
+        else:
+            similar.append(record)
+    yield from heapq.merge(similar, others, key=lambda record: record.sort_key)
 
 
 def _is_same(record: Record, toolchain: Mapping[str, str] | None) -> bool:

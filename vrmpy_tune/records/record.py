@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vrmpy_tune.errors import RecordFormatError
@@ -45,12 +46,15 @@ def canonical_trace(trace: str | Sequence[object]) -> str:
         If it is not data, exceeds a limit, or is not a pair of instructions and decisions.
     """
     text = canonical_json(parse_json(trace) if isinstance(trace, str) else trace)
-    value = parse_json(text)
+    _check_pair(parse_json(text))
+    return text
+
+
+def _check_pair(value: Json) -> None:
     if not (
         isinstance(value, list) and len(value) == 2 and all(isinstance(v, list) for v in value)
     ):
         raise RecordFormatError("A trace is a list of instructions and a list of decisions.")
-    return text
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Identity:
     space: str
     trace: str
 
-    @property
+    @cached_property
     def id(self) -> str:
         """SHA-256 of the identity, in hexadecimal."""
         text = canonical_json([self.workload, self.target, self.metric, self.space, self.trace])
@@ -335,7 +339,8 @@ def _read_trace(fields: Fields) -> str:
     value = fields.any("trace")
     if not isinstance(value, list):
         raise RecordFormatError("The trace is not a list of instructions and decisions.")
-    text = canonical_trace(value)
+    _check_pair(value)
+    text = canonical_json(value)
     if len(text) > MAX_LINE_BYTES // 2:
         raise RecordFormatError(f"The trace is longer than {MAX_LINE_BYTES // 2:,} bytes.")
     return text

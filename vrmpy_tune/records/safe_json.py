@@ -88,20 +88,38 @@ def parse_json(text: str | bytes) -> Json:
 
 def check_limits(value: object) -> None:
     """Raise :class:`RecordFormatError` unless ``value`` is plain data within the limits."""
-    pending = [(value, 0)]
-    while pending:
-        item, depth = pending.pop()
+    level, depth = [value], 0
+    while level:
         if depth > MAX_DEPTH:
             raise RecordFormatError(
                 f"The text is nested deeper than {MAX_DEPTH} levels, the limit."
             )
-        if isinstance(item, dict):
-            pending.extend((key, depth) for key in item)
-            pending.extend((child, depth + 1) for child in item.values())
+        level, depth = _children(level), depth + 1
+
+
+def _children(items: list[object]) -> list[object]:
+    """Return what is nested in the items, which are checked.
+
+    Traces have hundreds of small items: the usual ones are passed without a call.
+    """
+    nested: list[object] = []
+    for item in items:
+        kind = type(item)
+        if kind is int:
+            if not -MAX_INTEGER <= item <= MAX_INTEGER:  # type: ignore[operator]
+                _check_scalar(item)
+        elif kind is str:
+            if not item.isascii() or "\0" in item:  # type: ignore[attr-defined,operator]
+                _check_scalar(item)
         elif isinstance(item, list):
-            pending.extend((child, depth + 1) for child in item)
+            nested += item
+        elif isinstance(item, dict):
+            for key in item:
+                _check_scalar(key)
+            nested += item.values()
         else:
             _check_scalar(item)
+    return nested
 
 
 def _check_scalar(item: object) -> None:

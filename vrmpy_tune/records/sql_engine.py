@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from vrmpy_tune.errors import StoreError
 from vrmpy_tune.records.sql_errors import readable_errors, store_error
+from vrmpy_tune.records.sqlite_pages import page_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,13 @@ class Database:
     readonly:
         Never write, not even to create the file.
 
+    Attributes
+    ----------
+    location:
+        Path of the file, or URL of the server without its password.
+    path:
+        The file, if it is a SQLite database.
+
     Raises
     ------
     StoreError
@@ -59,9 +67,10 @@ class Database:
         is_sqlite = parsed.get_backend_name() == "sqlite"
         # Rendered without the password: this is printed.
         self.location = (parsed.database if is_sqlite else None) or parsed.render_as_string()
+        self.path = Path(parsed.database) if is_sqlite and parsed.database else None
         try:
             if is_sqlite:
-                self._engine = _sqlite_engine(Path(parsed.database or ""), readonly)
+                self._engine = _sqlite_engine(self.path or Path(), readonly)
             else:
                 self._engine = _postgres_engine(parsed)
         except ModuleNotFoundError as error:
@@ -101,6 +110,20 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             with readable_errors(self.location), closing(self._engine.raw_connection()) as raw:
                 _use_write_ahead_log(raw.cursor())
+
+    def check_integrity(self) -> None:
+        """Compare a SQLite file's indices with its tables, which takes as long as reading it.
+
+        Raises
+        ------
+        DamagedStoreError
+            If they contradict each other.
+        """
+        if self._engine.dialect.name == "sqlite":
+            with self.reading() as connection:
+                found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar())
+            if found != "ok":
+                raise store_error(self.location, sqlite3.DatabaseError(f"malformed: {found}"))
 
     def close(self) -> None:
         """Close every connection."""
@@ -144,17 +167,20 @@ def _sqlite_engine(path: Path, readonly: bool) -> Engine:
         raise StoreError(f"There is no record store at {path}. Check the path given to --records.")
     if not readonly:
         path.parent.mkdir(parents=True, exist_ok=True)
-    _check_length(path)
+        check_length(path)
 
     def connect() -> sqlite3.Connection:
         # isolation_level None: this module begins transactions, not the driver.
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             _sqlite_uri(path, readonly),
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
         )
+        # A text that is no UTF-8 any more must cost its own row only, which its checksum does.
+        connection.text_factory = _lenient_text
+        return connection
 
     engine = create_engine(f"sqlite:///{path}", creator=connect)
 
@@ -173,6 +199,10 @@ def _sqlite_engine(path: Path, readonly: bool) -> Engine:
         _take_write_lock(connection)
 
     return engine
+
+
+def _lenient_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
 
 
 def _take_write_lock(connection: Connection) -> None:
@@ -209,21 +239,24 @@ def _sqlite_uri(path: Path, readonly: bool) -> str:
     return f"{base}?mode=ro"
 
 
-def _check_length(path: Path) -> None:
+def check_length(path: Path) -> None:
     """Refuse a file that ends within a page, which SQLite would fill up with zeros.
 
     While there is a write-ahead log, the missing part may still be in it.
+
+    Raises
+    ------
+    DamagedStoreError
+        If the file does.
     """
     log = path.with_name(f"{path.name}-wal")
     if not path.is_file() or log.exists():
         return
     with path.open("rb") as stream:
-        header = stream.read(18)
-    if header.startswith(b"SQLite format 3\0"):
-        # The format stores 65,536 as 1.
-        page = int.from_bytes(header[16:18], "big")
-        if path.stat().st_size % (65536 if page == 1 else page or 512):
-            raise store_error(str(path), ValueError("malformed: the file ends within a page"))
+        is_database = stream.read(16) == b"SQLite format 3\0"
+    if is_database and path.stat().st_size % page_size(path):
+        error = sqlite3.DatabaseError("malformed: the file ends within a page")
+        raise store_error(str(path), error)
 
 
 def _use_write_ahead_log(cursor: DBAPICursor) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from vrmpy_tune.errors import StoreError
+from vrmpy_tune.records.damage import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,7 @@ _SENTENCES: Final = (
     ),
     (
         ("malformed", "corrupt"),
-        "The record store {location} is damaged. Restore it from a copy, or save what is left: "
-        "sqlite3 {location} .recover | sqlite3 recovered.db",
+        "The record store {location} is damaged. {remedy}",
     ),
     (
         ("is full", "disk i/o error", "no space left"),
@@ -47,16 +47,37 @@ _SENTENCES: Final = (
 """What drivers say, in lower case, and what to tell the user; the first match counts."""
 
 
+class DamagedStoreError(StoreError):
+    """A SQLite file contradicts itself; what it holds may be read without SQLite."""
+
+
+_NOT_DAMAGE: Final = (
+    "full",
+    "readonly",
+    "read-only",
+    "unable to open",
+    "permission",
+    "locked",
+    "busy",
+)
+"""What SQLite says where the file may well be sound."""
+
+
 def store_error(location: str, error: Exception) -> StoreError:
     """Return the readable form of a driver's error."""
-    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    cause = getattr(error, "orig", None) or error
+    said = str(cause).strip().splitlines()
     detail = said[0] if said else type(error).__name__
+    lower = detail.lower()
+    is_damage = isinstance(cause, sqlite3.DatabaseError) and not any(
+        sign in lower for sign in _NOT_DAMAGE
+    )
+    kind = DamagedStoreError if is_damage else StoreError
     for signs, sentence in _SENTENCES:
-        if any(sign in detail.lower() for sign in signs):
-            return StoreError(
-                f"{sentence.format(location=location)} (The database said: {detail}.)"
-            )
-    return StoreError(
+        if any(sign in lower for sign in signs):
+            told = sentence.format(location=location, remedy=remedy(location))
+            return kind(f"{told} (The database said: {detail}.)")
+    return kind(
         f"The record store {location} cannot be used: {detail}. Name another one with --records."
     )
 

@@ -10,7 +10,8 @@ from vrmpy_tune.errors import RecordFormatError, StoreError
 from vrmpy_tune.records.migration import migrate
 from vrmpy_tune.records.record import Record
 from vrmpy_tune.records.safe_json import parse_json
-from vrmpy_tune.records.sql_rows import checksum, old_checksum, record_row, toolchain_key
+from vrmpy_tune.records.same_toolchain import toolchain_key
+from vrmpy_tune.records.sql_rows import checksum, old_checksum, record_row
 from vrmpy_tune.records.sql_schema import (
     FAILURES,
     FINISHED,

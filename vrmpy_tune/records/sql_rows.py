@@ -11,6 +11,7 @@ from vrmpy_tune.records.migration import migrate
 from vrmpy_tune.records.outcomes import Failure, FinishedRun
 from vrmpy_tune.records.record import Record
 from vrmpy_tune.records.safe_json import Json, canonical_json, parse_json
+from vrmpy_tune.records.same_toolchain import toolchain_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,20 +19,8 @@ if TYPE_CHECKING:
 Row: TypeAlias = "dict[str, str | int]"
 """A row's columns by name."""
 
-DECIDING: Final = ("tvm", "tvm_ffi", "zig", "packets")
-"""Parts of a toolchain that decide what code a schedule becomes."""
-
 _UNREAD: Final = frozenset({"body", "checksum"})
 """Columns that repeat nothing of the object."""
-
-
-def toolchain_key(toolchain: Mapping[str, str]) -> str:
-    """Return a short text that is equal for toolchains that make the same code.
-
-    Toolchains that are equal altogether have equal keys.
-    """
-    deciding = {name: toolchain[name] for name in DECIDING if name in toolchain}
-    return hashlib.sha256(canonical_json(deciding).encode("ascii")).hexdigest()[:16]
 
 
 def record_row(record: Record) -> Row:

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 
 from vrmpy_tune.errors import RecordFormatError, StoreError
+from vrmpy_tune.records.damage import remedy
+from vrmpy_tune.records.sql_errors import DamagedStoreError
 
 STORE_SCHEMA: Final = 2
 """Version of the tables."""
@@ -45,12 +47,13 @@ RECORDS: Final = Table(
     Column("metric", _Text, nullable=False),
     Column("space", _Text, nullable=False),
     Column("value", BigInteger, nullable=False),
-    Column("packets_total", BigInteger, nullable=False),
-    Column("toolchain", _Text, nullable=False),
     Column("body", _Text, nullable=False),
     Column("checksum", _Sha256, nullable=False),
+    # Last, as in stores that were migrated: damaged files are read by the order of columns.
+    Column("packets_total", BigInteger, nullable=False),
+    Column("toolchain", _Text, nullable=False),
 )
-"""Verified records; ``toolchain`` is :func:`vrmpy_tune.records.sql_rows.toolchain_key`."""
+"""Verified records; ``toolchain`` is that of :mod:`vrmpy_tune.records.same_toolchain`."""
 
 GROUP: Final = (RECORDS.c.workload, RECORDS.c.target, RECORDS.c.metric)
 """Columns of what is ranked together."""
@@ -98,8 +101,11 @@ def stored_version(connection: Connection, location: str) -> int | None:
             )
         return None
     version = connection.scalar(select(VERSION.c.version))
-    if version is None:
-        raise StoreError(f"The record store {location} names no schema version: it is damaged.")
+    if not isinstance(version, int):
+        raise DamagedStoreError(
+            f"The record store {location} names no schema version: it is damaged. "
+            f"{remedy(location)}"
+        )
     if version > STORE_SCHEMA:
         raise RecordFormatError(
             f"The record store {location} has schema {version}, written by a newer vrmpy-tune; "

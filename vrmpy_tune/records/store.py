@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -55,6 +55,27 @@ class RecordReader(Protocol):
     ) -> list[Record]:
         """Return the records that match all that is given, at most ``limit`` of them."""
 
+    def iterate(
+        self,
+        workload: str | None = None,
+        target: str | None = None,
+        metric: str | None = None,
+        space: str | None = None,
+        *,
+        toolchain: Mapping[str, str] | None = None,
+    ) -> Iterator[Record]:
+        """Yield the records that match all that is given; each is read when it is asked for.
+
+        With a ``toolchain``, first those of toolchains that make the same code
+        (:mod:`vrmpy_tune.records.same_toolchain`), and then the others, both in the order of
+        listings.
+        """
+
+    def best_of_each(
+        self, workload: str | None = None, target: str | None = None, metric: str | None = None
+    ) -> list[Record]:
+        """Return the best record of each workload, target and metric, of those that match."""
+
     def failures(self, workload: str | None = None) -> list[Failure]:
         """Return the remembered failures, by id."""
 
@@ -64,8 +85,13 @@ class RecordReader(Protocol):
     def workloads(self) -> list[str]:
         """Return the canonical texts of all workloads that have records, sorted."""
 
-    def count(self) -> int:
-        """Return how many records there are."""
+    def ids(self) -> set[str]:
+        """Return the ids of all records."""
+
+    def count(
+        self, workload: str | None = None, target: str | None = None, metric: str | None = None
+    ) -> int:
+        """Return how many records there are, of those that match; damaged ones count."""
 
     def finished_run(self, key: str) -> FinishedRun | None:
         """Return the finished run with this key."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from vrmpy_tune.records.record_ids import check_id, only_one
+from vrmpy_tune.records.same_toolchain import toolchain_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
     from vrmpy_tune.records.imported import ImportedTrace
     from vrmpy_tune.records.outcomes import Failure, FinishedRun
-    from vrmpy_tune.records.record import Identity, Record
+    from vrmpy_tune.records.record import Identity, Record, SortKey
     from vrmpy_tune.records.store import RecordReader
 
 
@@ -58,9 +61,7 @@ class StoreView:
 
     def best(self, workload: str, target: str, metric: str) -> Record | None:
         """See :meth:`vrmpy_tune.records.store.RecordReader.best`."""
-        found = (store.best(workload, target, metric) for store in self._stores)
-        # min keeps the first of equals, which is the earlier store's.
-        return min((r for r in found if r is not None), key=lambda r: r.sort_key, default=None)
+        return next(self.iterate(workload, target, metric), None)
 
     def query(
         self,
@@ -71,13 +72,62 @@ class StoreView:
         limit: int | None = None,
     ) -> list[Record]:
         """See :meth:`vrmpy_tune.records.store.RecordReader.query`."""
+        if len(self._stores) == 1:
+            return self._stores[0].query(workload, target, metric, space, limit)
+        if limit is not None:
+            return list(islice(self.iterate(workload, target, metric, space), limit))
         found = (
             record
             for store in self._stores
-            for record in store.query(workload, target, metric, space)
+            for record in store.iterate(workload, target, metric, space)
         )
         distinct = _first_of_each(found, lambda record: record.id)
-        return sorted(distinct, key=lambda record: record.sort_key)[:limit]
+        return sorted(distinct, key=lambda record: record.sort_key)
+
+    def iterate(
+        self,
+        workload: str | None = None,
+        target: str | None = None,
+        metric: str | None = None,
+        space: str | None = None,
+        *,
+        toolchain: Mapping[str, str] | None = None,
+    ) -> Iterator[Record]:
+        """See :meth:`vrmpy_tune.records.store.RecordReader.iterate`."""
+        here = None if toolchain is None else toolchain_key(toolchain)
+
+        def place(record: Record) -> tuple[bool, SortKey]:
+            elsewhere = here is not None and toolchain_key(record.toolchain) != here
+            return elsewhere, record.sort_key
+
+        found = (
+            self._seen_of(
+                number, store.iterate(workload, target, metric, space, toolchain=toolchain)
+            )
+            for number, store in enumerate(self._stores)
+        )
+        return heapq.merge(*found, key=place)
+
+    def _seen_of(self, number: int, records: Iterable[Record]) -> Iterator[Record]:
+        """Leave out what an earlier store has another record of."""
+        earlier = self._stores[:number]
+        for record in records:
+            if not any(store.get(record.id) for store in earlier):
+                yield record
+
+    def best_of_each(
+        self, workload: str | None = None, target: str | None = None, metric: str | None = None
+    ) -> list[Record]:
+        """See :meth:`vrmpy_tune.records.store.RecordReader.best_of_each`."""
+        if len(self._stores) == 1:
+            return self._stores[0].best_of_each(workload, target, metric)
+        groups = {
+            (best.workload, best.target, best.metric)
+            for store in self._stores
+            for best in store.best_of_each(workload, target, metric)
+        }
+        found = (next(self.iterate(*group), None) for group in sorted(groups))
+        return [record for record in found if record is not None]
 
     def failures(self, workload: str | None = None) -> list[Failure]:
         """See :meth:`vrmpy_tune.records.store.RecordReader.failures`."""
@@ -93,11 +143,19 @@ class StoreView:
         """See :meth:`vrmpy_tune.records.store.RecordReader.workloads`."""
         return sorted({workload for store in self._stores for workload in store.workloads()})
 
-    def count(self) -> int:
+    def ids(self) -> set[str]:
+        """See :meth:`vrmpy_tune.records.store.RecordReader.ids`."""
+        return set().union(*(store.ids() for store in self._stores))
+
+    def count(
+        self, workload: str | None = None, target: str | None = None, metric: str | None = None
+    ) -> int:
         """See :meth:`vrmpy_tune.records.store.RecordReader.count`."""
         if len(self._stores) == 1:
-            return self._stores[0].count()
-        return len({record.id for store in self._stores for record in store.query()})
+            return self._stores[0].count(workload, target, metric)
+        if workload is None and target is None and metric is None:
+            return len(self.ids())
+        return sum(1 for _ in self.iterate(workload, target, metric))
 
     def finished_run(self, key: str) -> FinishedRun | None:
         """See :meth:`vrmpy_tune.records.store.RecordReader.finished_run`."""

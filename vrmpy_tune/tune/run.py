@@ -390,7 +390,7 @@ def _result(
 
 
 def _stored(store: Store, tasks: list[Task]) -> int:
-    return sum(len(store.query(text)) for text in {str(task.workload) for task in tasks})
+    return sum(store.count(text) for text in {str(task.workload) for task in tasks})
 
 
 def _no_candidate(workloads: Sequence[Workload], tasks: list[Task]) -> str:
