@@ -15,7 +15,9 @@ from tests.model.tflite_models import (
     RELU,
     RELU6,
     SAME,
+    SPREAD,
     VALID,
+    WANTED,
     Handle,
     TfliteWriter,
     compared,
@@ -457,3 +459,20 @@ def test_what_is_supported_needs_no_remedy() -> None:
     from vrmpy_tune.model.frontend.tflite_operators import _WRITERS
 
     assert not set(REMEDIES) & set(_WRITERS)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5)])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_matrix_product_of_every_pixel(
+    tmp_path: Path, size: tuple[int, int], *, per_channel: bool
+) -> None:
+    def build(w: TfliteWriter, x: Handle) -> Handle:
+        spread = x.scale * 0.01 * SPREAD * SPREAD * np.sqrt(31) / WANTED
+        result = w.output("dense", (1, *size, 11), float(spread))
+        weights, scale = w.weights("weights", [11, 31], 0, per_channel=per_channel)
+        inputs = [x, weights, w.bias("bias", x, scale, 11)]
+        return w.operator(
+            "FULLY_CONNECTED", inputs, result, "FullyConnectedOptions", keepNumDims=True
+        )
+
+    assert len(texts(imported(tmp_path, build, (1, *size, 31)))) == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -228,7 +229,9 @@ def _read_inputs(path: Path, workload: Workload) -> tuple[np.ndarray, ...]:
 
 
 def write_arrays(path: Path, results: Mapping[str, np.ndarray]) -> None:
-    """Write the arrays of an ``--output`` file by name.
+    """Write the arrays of an ``--output`` file, an ``.npz`` archive, by name.
+
+    ``numpy.savez`` takes names as keyword arguments, of which ``file`` is one of its own.
 
     Raises
     ------
@@ -236,7 +239,13 @@ def write_arrays(path: Path, results: Mapping[str, np.ndarray]) -> None:
         If it cannot be written.
     """
     try:
-        with path.open("wb") as file:
-            np.savez(file, **results)  # type: ignore[arg-type]
+        with ZipFile(path, "w") as archive:
+            for name, array in results.items():
+                # An archive would cut the name where its text ends in C.
+                member = f"{name}.npy".replace("\0", "\\0")
+                with archive.open(member, "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
     except OSError as error:
         raise UsageError(f"--output {path} cannot be written ({error.strerror}).") from error
+    except (ValueError, struct.error) as error:
+        raise UsageError(f"--output {path} cannot hold an array of this name ({error}).") from error

@@ -295,7 +295,8 @@ def _clipped(step: Step, target: Target) -> Target:
         int(np.clip(np.rint(one / target.scale) + target.zero_point, *EVERYTHING))
         for one in (smallest, largest)
     )
-    return replace(target, bounds=(max(low, lowest), min(high, highest)))
+    # The target's own bounds are those of what stands behind, and are applied last.
+    return replace(target, bounds=(min(max(low, lowest), high), max(min(high, highest), low)))
 
 
 EVERYTHING: Final = (0, 255)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import tvm
 
 from vrmpy_tune.errors import ModelError, VrmpyTuneError
+from vrmpy_tune.model.frontend.gemm import fold_factors
 from vrmpy_tune.model.frontend.importer import to_relax
 from vrmpy_tune.model.frontend.integer_products import normalize_products
 from vrmpy_tune.model.frontend.loading import load_model, opset_of
@@ -74,7 +75,7 @@ def normalized_model(path: Path) -> onnx.ModelProto:
     ModelError
         As :func:`import_onnx`.
     """
-    return normalize_products(normalize_operators(tidy(load_model(path))))
+    return fold_factors(normalize_products(normalize_operators(tidy(load_model(path)))))
 
 
 def integer_module(

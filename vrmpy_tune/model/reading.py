@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from tvm import ir, relax
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import tvm
+
+NODES: Final = "vrmpy.nodes"
+OPERATORS: Final = "vrmpy.operators"
+"""Attributes of the float function: names of the nodes it comes from, and their operators."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +32,20 @@ class Step:
         Its tensors.
     attributes:
         Its attributes.
+    node:
+        Name and operator of the ONNX node that it is a part of, where it is not the whole node.
     """
 
     operator: str
     name: str
     arguments: tuple[Any, ...]
     attributes: Any
+    node: tuple[str, str] | None = None
 
     def describe(self) -> str:
         """Return what messages call it."""
-        return f"the node '{self.name}' ({plain_name(self.operator)})"
+        name, operator = self.node or (self.name, plain_name(self.operator))
+        return f"the node '{name}' ({operator})"
 
 
 class Graph:
@@ -45,6 +55,21 @@ class Graph:
         self.main = module["main"]
         self.bindings = [one for block in self.main.body.blocks for one in block.bindings]
         self._bound = {one.var: one for one in self.bindings}
+        attributes = self.main.attrs or {}
+        self._nodes = dict(
+            zip(attributes.get(NODES, ()), attributes.get(OPERATORS, ()), strict=True)
+        )
+        self._parts = self._parts_of_nodes()
+
+    def _parts_of_nodes(self) -> dict[Any, str]:
+        """Return the node that each variable is a part of, if it is not the node's result."""
+        found: dict[Any, str] = {}
+        for one in reversed(self.bindings):
+            name = one.var.name if str(one.var.name) in self._nodes else found.get(one.var)
+            if name is not None and isinstance(one.value, relax.Call):
+                # Of several nodes that use a part, the first has it.
+                found |= dict.fromkeys(_variables(one.value), str(name))
+        return {variable: name for variable, name in found.items() if variable in self._bound}
 
     def step(self, value: Any) -> Step | None:
         """Return what computes a value: ``None`` for inputs and constants."""
@@ -53,7 +78,9 @@ class Graph:
             return None
         name = variable.name if isinstance(variable, relax.Var) else ""
         operator = call.op.name.removeprefix("relax.")
-        return Step(operator, name, tuple(call.args), call.attrs)
+        owner = None if name in self._nodes else self._parts.get(variable)
+        node = None if owner is None else (owner, str(self._nodes[owner]))
+        return Step(operator, name, tuple(call.args), call.attrs, node)
 
     def constant(self, value: Any) -> np.ndarray | None:
         """Return the values of a constant; ``None`` if it is not one."""
@@ -78,6 +105,12 @@ class Graph:
         variable = self.variable(value)
         bound = isinstance(variable, relax.Var) and variable in self._bound
         return self._bound[variable].value if bound else variable
+
+
+def _variables(call: Any) -> Iterator[Any]:
+    for argument in call.args:
+        fields = argument.fields if isinstance(argument, relax.Tuple) else (argument,)
+        yield from (one for one in fields if isinstance(one, relax.Var))
 
 
 def plain_name(operator: str) -> str:

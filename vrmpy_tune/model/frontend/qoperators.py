@@ -146,7 +146,9 @@ def _gemm(graph: Rewriting, node: Any) -> None:
         graph.dequantized(node.name, weights, axis=axis),
     ]
     if bias:
-        inputs.append(_bias(graph, node, bias, x[1], weights[1]))
+        # The factor of the product is also that of the bias's scale, and of nothing in between.
+        factor = attributes.get("alpha", 1.0)
+        inputs.append(_bias(graph, node, bias, x[1], weights[1], factor=factor))
     if not result[0]:
         graph.emit("Gemm", node.name, inputs, node.output[0], **attributes)
         return
@@ -189,15 +191,16 @@ def _concat(graph: Rewriting, node: Any) -> None:
     graph.quantized(node.name, value, node.input[:2], node.output[0])
 
 
-def _bias(graph: Rewriting, node: Any, bias: str, *scales: str) -> str:
-    """Write the bias, whose scale is that of the accumulators."""
+def _bias(graph: Rewriting, node: Any, bias: str, *scales: str, factor: float = 1.0) -> str:
+    """Write the bias, whose scale is that of the accumulators times a factor."""
     values = [graph.constant(one) for one in scales]
     if values[0] is None or values[1] is None:
         raise ModelError(
             f"The node '{node.name}' ({node.op_type}) has scales that are not constants; "
             "quantize the model statically."
         )
-    scale = (values[0].astype(np.float64) * values[1].astype(np.float64)).astype(np.float32)
+    exact = values[0].astype(np.float64) * values[1].astype(np.float64) * factor
+    scale = exact.astype(np.float32)
     name = graph.add_constant(f"{node.name}/bias_scale", scale.reshape(-1))
     zero = graph.add_constant(f"{node.name}/bias_zero", np.zeros(scale.size, np.int32))
     return graph.dequantized(node.name, [bias, name, zero])

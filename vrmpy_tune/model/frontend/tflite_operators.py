@@ -6,6 +6,7 @@ since the integer rewrite has them last again.  Nodes are called by the tensor t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -254,6 +255,9 @@ def _dense(writer: _Writer, operator: Operator) -> None:
     if source is None or weights is None or len(weights.shape) != 2:
         raise ModelError(f"{operator.describe()} has no matrix of weights.")
     outputs, depth = weights.shape
+    if len(operator.output.shape) == len(source.shape) == IMAGE_RANK and source.shape[3] == depth:
+        _pixelwise(writer, operator)
+        return
     rows = (elements(source) // depth, depth)
     value = _reshaped(writer, operator, writer.float_of(operator, source), source.shape, rows)
     inputs = [value, writer.constant(operator, weights, (0, 1))]
@@ -261,6 +265,20 @@ def _dense(writer: _Writer, operator: Operator) -> None:
     value = writer.graph.emit("Gemm", operator.output.name, inputs, transB=1)
     shape = operator.output.shape
     writer.finish(operator, _reshaped(writer, operator, value, (rows[0], outputs), shape))
+
+
+def _pixelwise(writer: _Writer, operator: Operator) -> None:
+    """Write the product of each pixel's channels with a matrix: a convolution of 1 x 1."""
+    source, weights, *rest = operator.inputs
+    assert source is not None
+    assert weights is not None
+    window = replace(weights, values=None, shape=(*weights.shape, 1, 1))
+    if weights.values is not None:
+        window = replace(window, values=weights.values.reshape(window.shape))
+    inputs = [writer.float_of(operator, source), writer.constant(operator, window, range(4))]
+    inputs += writer.bias(operator, rest[0] if rest else None)
+    value = writer.graph.emit("Conv", operator.output.name, inputs, kernel_shape=[1, 1])
+    writer.finish(operator, value)
 
 
 def _pool(writer: _Writer, operator: Operator) -> None:

@@ -63,8 +63,8 @@ def _clipping(producer: Kernel, bounds: np.ndarray) -> Kernel:
     assert held is not None
     operand, fields = held
     values = dict(zip(fields, producer.constant(operand), strict=True))
-    values["low"] = max(values["low"], bounds[0])
-    values["high"] = min(values["high"], bounds[1])
+    for name in ("low", "high"):
+        values[name] = min(max(values[name], bounds[0]), bounds[1])
     workload = producer.workload
     if isinstance(workload, Contraction | QuantizedAdd | QuantizedMultiply):
         act = "relu" if values["high"] == _HIGHEST else "clip"
