@@ -275,7 +275,7 @@ class _Rewrite:
         if source is None:
             return None
         if ordered is not None:
-            return flattened(self._scope, source, shape_of(value))
+            return flattened(self._scope, step, source, shape_of(value))
         if step.operator in MOVES:
             return moved(self._scope, step, source, shape_of(value))
         if step.operator in ACTIVATIONS:

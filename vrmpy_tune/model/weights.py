@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.edge import SIGN_OFFSET
+from vrmpy_tune.model.kernels import shape_of
 
 if TYPE_CHECKING:
     from vrmpy_tune.model.reading import Graph, Step
+
+
+MOVING: Final = ("reshape", "expand_dims", "squeeze", "permute_dims")
+"""What may stand between a constant summand and the addition."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,35 @@ class Quantization:
             )
         shift = SIGN_OFFSET if self.dtype == "int8" else 0
         return float(self.scale.reshape(())), int(self.zero_point.reshape(())) + shift
+
+    def along(self, values: np.ndarray, rank: int) -> np.ndarray:
+        """Return scales or zero points as they are broadcast to a tensor of some rank."""
+        if values.size == 1:
+            return values.reshape(())
+        around = [1] * rank
+        around[self.axis % rank] = -1
+        return values.reshape(around)
+
+
+@dataclass(frozen=True)
+class Product:
+    """The result of a contraction in the float graph.
+
+    Attributes
+    ----------
+    shape:
+        Its shape.
+    axis:
+        That of its output channels.
+    """
+
+    shape: tuple[int, ...]
+    axis: int
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """The shape of a constant with one value for each channel."""
+        return (self.shape[self.axis], *[1] * (len(self.shape) - 1 - self.axis))
 
 
 @dataclass(frozen=True)
@@ -112,15 +146,12 @@ def weights(graph: Graph, value: Any, user: Step) -> Weights:
     ModelError
         If they are not constant, not quantized, or have a zero point for each channel.
     """
-    transposed = False
-    step = graph.step(value)
-    while step is not None and step.operator == "permute_dims":
-        transposed = not transposed
-        step = graph.step(step.arguments[0])
+    order, step = _ordered(graph, value)
     if step is None or step.operator != "dequantize":
+        what = "" if step is None else f"; they come from {step.describe()}"
         raise ModelError(
-            f"The weights of {user.describe()} are not quantized; "
-            "quantize them to int8 with QuantizeLinear and DequantizeLinear."
+            f"The weights of {user.describe()} are not quantized{what}. "
+            "Quantize them to int8 with QuantizeLinear and DequantizeLinear."
         )
     parameters = quantization(graph, step, zero=True)
     elements = _elements(graph, step)
@@ -137,16 +168,15 @@ def weights(graph: Graph, value: Any, user: Step) -> Weights:
         )
     shift = SIGN_OFFSET if parameters.dtype == "uint8" else 0
     signed = (elements.astype(np.int16) - shift).astype(np.int8)
-    scale, axis = parameters.scale.reshape(-1), parameters.axis
+    signed = signed.transpose(order)
+    scale, axis = parameters.scale.reshape(-1), order.index(parameters.axis % elements.ndim)
+    channels = 0
     if signed.ndim == 2:
         # A matrix product's weights come as [depth, channels].
-        channels = 0 if transposed else 1
-        signed = signed if transposed else signed.T
-    else:
-        channels = 0
-    if scale.size > 1 and axis % elements.ndim != channels:
+        signed, axis = signed.T, 1 - axis
+    if scale.size > 1 and axis != channels:
         raise ModelError(
-            f"The weights of {user.describe()} have scales along axis {axis}, "
+            f"The weights of {user.describe()} have scales along axis {parameters.axis}, "
             "which is summed over; quantize them per output channel."
         )
     signed, scale = _without_zeros(signed, scale, int(zero_point[0]) - shift)
@@ -163,28 +193,118 @@ def _without_zeros(
     return values, np.where(zero, 1.0, scale)
 
 
-def bias(graph: Graph, value: Any, scale: np.ndarray) -> np.ndarray | None:
+def _ordered(graph: Graph, value: Any) -> tuple[list[int], Step | None]:
+    """Return what stands before all transpositions of a value, and the axes in their order.
+
+    ``order[i]`` is the axis of the first tensor that is axis ``i`` of the value.
+    """
+    orders = []
+    step = graph.step(value)
+    while step is not None and step.operator == "permute_dims":
+        orders.append(_axes(step))
+        value = step.arguments[0]
+        step = graph.step(value)
+    order = list(range(len(shape_of(value))))
+    for axes in reversed(orders):
+        order = [order[axis] for axis in axes]
+    return order, step
+
+
+def _axes(step: Step) -> list[int]:
+    """Return the axes of a transposition; without any it turns their order round."""
+    rank = len(shape_of(step.arguments[0]))
+    axes = step.attributes.axes
+    return [*range(rank)][::-1] if axes is None else [int(axis) % rank for axis in axes]
+
+
+def bias(
+    graph: Graph, value: Any, scale: np.ndarray, product: Product, user: Step
+) -> np.ndarray | None:
     """Return a constant summand in units of the accumulators; ``None`` if it is not constant.
 
     Parameters
     ----------
+    value:
+        The summand.
     scale:
-        Scale of the accumulators.
+        Scale of the accumulators, of shape ``[1]`` or ``[channels]``.
+    product:
+        What it is added to.
+    user:
+        The addition, for the message.
+
+    Returns
+    -------
+    bias:
+        float64 of shape ``[1]`` or ``[channels]``.
+
+    Raises
+    ------
+    ModelError
+        If the summand is not one number for each output channel.
     """
-    step = graph.step(value)
-    while step is not None and step.operator in ("reshape", "expand_dims"):
-        value = step.arguments[0]
-        step = graph.step(value)
-    found = graph.constant(value)
-    if found is None and step is not None and step.operator == "dequantize":
-        parameters = quantization(graph, step, zero=True)
-        elements = _elements(graph, step)
-        if elements is not None:
-            whole = elements.astype(np.int64) - parameters.zero_point
-            found = whole.reshape(-1) * parameters.scale
+    found = constant_value(graph, value)
     if found is None:
         return None
-    return np.asarray(np.rint(found.astype(np.float64).reshape(-1) / scale))
+    return np.asarray(np.rint(_per_channel(found, product, user) / scale))
+
+
+def _per_channel(values: np.ndarray, product: Product, user: Step) -> np.ndarray:
+    """Return a summand, which is broadcast as numpy does, by output channel."""
+    rank = len(product.shape)
+    try:
+        fits = np.broadcast_shapes(values.shape, product.shape) == product.shape
+    except ValueError:
+        fits = False
+    aligned = values.reshape((1,) * (rank - values.ndim) + values.shape) if fits else values
+    if fits:
+        for axis in range(rank):
+            if axis == product.axis:
+                continue
+            first = aligned.take([0], axis)
+            if not np.array_equal(np.broadcast_to(first, aligned.shape), aligned):
+                fits = False
+                break
+            aligned = first
+    if not fits:
+        raise ModelError(
+            f"{user.describe()} adds a constant of shape {list(values.shape)} to a result of shape "
+            f"{list(product.shape)}; only constants with one value for each output channel "
+            f"(axis {product.axis}) are supported. Give it the shape {list(product.wanted)}."
+        )
+    return aligned.reshape(-1)
+
+
+def constant_value(graph: Graph, value: Any) -> np.ndarray | None:
+    """Return a float constant in its own shape, also one that is dequantized, moved or reshaped.
+
+    Returns
+    -------
+    values:
+        float64; ``None`` if the value is not constant.
+    """
+    found = graph.constant(value)
+    if found is not None:
+        return found.astype(np.float64)
+    step = graph.step(value)
+    if step is not None and step.operator == "dequantize":
+        return _dequantized(graph, step)
+    if step is None or step.operator not in MOVING:
+        return None
+    inner = constant_value(graph, step.arguments[0])
+    if inner is not None and step.operator == "permute_dims":
+        return inner.transpose(_axes(step))
+    return None if inner is None else inner.reshape(shape_of(value))
+
+
+def _dequantized(graph: Graph, step: Step) -> np.ndarray | None:
+    """Return the values that a step dequantizes, if they are constant."""
+    parameters, elements = quantization(graph, step, zero=True), _elements(graph, step)
+    if elements is None:
+        return None
+    scale = parameters.along(parameters.scale, elements.ndim)
+    zero_point = parameters.along(parameters.zero_point, elements.ndim)
+    return np.asarray((elements.astype(np.int64) - zero_point) * scale)
 
 
 def _elements(graph: Graph, step: Step) -> np.ndarray | None:
@@ -196,11 +316,8 @@ def _elements(graph: Graph, step: Step) -> np.ndarray | None:
         if values is None:
             return None
         parameters = quantization(graph, before, zero=True)
-        around = [1] * values.ndim
-        around[parameters.axis if parameters.scale.size > 1 else 0] = -1
         scale, zero_point = (
-            one.reshape(around) if values.ndim else one
-            for one in (parameters.scale, parameters.zero_point)
+            parameters.along(one, values.ndim) for one in (parameters.scale, parameters.zero_point)
         )
         limits = np.iinfo(parameters.dtype)
         # What is divided by a scale of zero is multiplied by it again.

@@ -62,10 +62,10 @@ def _product(
     cast = _only(users, node.output[0], "Cast")
     scaling = _only(users, cast.output[0], "Mul") if cast else None
     factor = None
-    if scaling is not None:
-        assert cast is not None
-        other = next(one for one in scaling.input if one != cast.output[0])
-        factor = graph.constant(other)
+    if cast is not None and scaling is not None:
+        _check_cast(cast)
+        others = [one for one in scaling.input if one != cast.output[0]]
+        factor = graph.constant(others[0]) if others else None
     quantize = makers.get(node.input[0])
     if scaling is None or factor is None:
         raise ModelError(
@@ -78,8 +78,14 @@ def _product(
             f"The activations of the node '{node.name}' ({node.op_type}) do not come from a "
             "QuantizeLinear with a constant scale; quantize the model statically."
         )
+    if scale.size != 1:
+        raise ModelError(
+            f"The activations of the node '{node.name}' ({node.op_type}) have a scale for each "
+            "channel; quantize activations per tensor."
+        )
+    channel_factors = _channel_factors(graph, node, scaling, factor)
     weights = graph.add_constant(
-        f"{node.name}/weight_scale", (factor.reshape(-1) / scale).astype(np.float32)
+        f"{node.name}/weight_scale", (channel_factors / scale.reshape(())).astype(np.float32)
     )
     zero_points = [*node.input[2:], "", ""][:2]
     inputs = [
@@ -93,6 +99,45 @@ def _product(
     graph.emit(operator, node.name, inputs, scaling.output[0], **attributes)
     assert cast is not None
     return {cast.name, scaling.name}
+
+
+def _channel_factors(graph: Rewriting, node: Any, scaling: Any, factor: np.ndarray) -> np.ndarray:
+    """Return the factor, or one for each output channel, that a product is multiplied by.
+
+    Raises
+    ------
+    ModelError
+        If factors differ along another axis than the channels', or give the result more axes.
+    """
+    # A product of rows has its channels last, whatever its number of axes; an image has them first.
+    images = node.op_type == "ConvInteger"
+    behind = 2 if images else 0
+    weights = graph.constant(node.input[1])
+    channels = 0 if weights is None else weights.shape[_CHANNEL_AXES[node.op_type]]
+    # Matrix products have two axes at least.
+    rank = len(weights.shape) if images and weights is not None else 2
+    axis = factor.ndim - 1 - behind
+    sizes = [extent for at, extent in enumerate(factor.shape) if at != axis]
+    own = factor.shape[axis] if 0 <= axis < factor.ndim else 1
+    if any(one != 1 for one in sizes) or own not in (1, channels) or factor.ndim > rank:
+        wanted = [channels, *[1] * behind]
+        raise ModelError(
+            f"The node '{scaling.name}' (Mul) scales the result of '{node.name}' "
+            f"({node.op_type}) by a constant of shape {list(factor.shape)}; only one factor, or "
+            f"one for each of the {channels} output channels (shape {wanted}), is supported."
+        )
+    return factor.reshape(-1)
+
+
+def _check_cast(cast: Any) -> None:
+    """Check that a product's result is cast to floats of 32 bits."""
+    to = next((one.i for one in cast.attribute if one.name == "to"), None)
+    if to != onnx.TensorProto.FLOAT:
+        name = onnx.TensorProto.DataType.Name(to) if to is not None else "nothing"
+        raise ModelError(
+            f"The node '{cast.name}' (Cast) makes {name} of a product's 32-bit result; only FLOAT "
+            "is supported."
+        )
 
 
 def _only(users: Mapping[str, list[Any]], tensor: str, operator: str) -> Any | None:

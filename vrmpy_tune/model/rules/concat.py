@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from vrmpy_tune.errors import ModelError
-from vrmpy_tune.model.kernels import shape_of
 from vrmpy_tune.model.rules.elementwise import requantized
+from vrmpy_tune.model.rules.movement import CHANNELS_LAST
 from vrmpy_tune.workload import Concat
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def concat(scope: Scope, step: Step, target: Target) -> Any:
             )
         value = requantized(scope, f"{step.name}.part{index}", source, target)
         values.append(value)
-        shapes.append(shape_of(value))
+        shapes.append(_held(source.shape))
     rank = len(shapes[0])
     axis = int(step.attributes.axis) % rank
     axis = IMAGE_AXES[axis] if rank == len(IMAGE_AXES) else axis
@@ -42,3 +42,8 @@ def concat(scope: Scope, step: Step, target: Target) -> Any:
     extents = [*shapes[0]]
     extents[axis] = sum(shape[axis] for shape in shapes)
     return scope.view(joined, tuple(extents))
+
+
+def _held(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a tensor's shape on the device, whose kernels may have written it in another one."""
+    return tuple(shape[axis] for axis in CHANNELS_LAST) if len(shape) == len(IMAGE_AXES) else shape

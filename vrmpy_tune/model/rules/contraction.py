@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vrmpy_tune.errors import ModelError
+from vrmpy_tune.model.kernels import shape_of
 from vrmpy_tune.model.rules.accumulators import Accumulators, in_range, multipliers
-from vrmpy_tune.model.weights import Weights, bias, weights
+from vrmpy_tune.model.weights import Product, Weights, bias, weights
 from vrmpy_tune.workload import Contraction, Conv2d, Dense, DepthwiseConv2d
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def contraction(scope: Scope, step: Step, target: Target) -> Any | None:
     value:
         ``None`` if the step is something else.
     """
-    anchor, summand = step, None
+    anchor, summand, product = step, None, None
     if step.operator == "add":
-        for product, other in (step.arguments, step.arguments[::-1]):
-            found = scope.graph.step(product)
+        for one, other in (step.arguments, step.arguments[::-1]):
+            found = scope.graph.step(one)
             if found is not None and found.operator in _WRITERS:
-                anchor, summand = found, other
+                anchor, summand, product = found, other, one
                 break
     write = _WRITERS.get(anchor.operator)
     if write is None:
@@ -64,8 +65,13 @@ def contraction(scope: Scope, step: Step, target: Target) -> Any | None:
     activations = scope.activations(replace(anchor, name=step.name), 0)
     channels = made.values.shape[0]
     scale = activations.scale * made.scale
-    constant = np.zeros(channels) if summand is None else bias(scope.graph, summand, scale)
-    if constant is None or constant.size not in (1, channels):
+    constant: np.ndarray | None = np.zeros(channels)
+    if summand is not None:
+        # Images of the float graph have their channels first, products of rows last.
+        shape = shape_of(product)
+        axis = 1 if anchor.operator == "nn.conv2d" else len(shape) - 1
+        constant = bias(scope.graph, summand, scale, Product(shape, axis), step)
+    if constant is None:
         return None
     parts = _Parts(step, activations, made, np.broadcast_to(constant, (channels,)), target)
     parts, sums = _in_range(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from vrmpy_tune.model.interface import IMAGE_RANK
 from vrmpy_tune.model.kernels import shape_of
 from vrmpy_tune.model.rules.pooling import max_pool
 from vrmpy_tune.workload import Layout
@@ -42,18 +43,25 @@ def image_in_channels_last(graph: Graph, step: Step) -> Any | None:
     return before.arguments[0] if axes == CHANNELS_LAST else None
 
 
-def flattened(scope: Scope, source: Quantized, shape: tuple[int, ...]) -> Quantized:
-    """Write the reshape of an image in channels last, as it lies: a view."""
-    return replace(source, value=scope.view(source.value, shape), shape=shape)
+def flattened(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Quantized:
+    """Write the reshape of an image in channels last, as it lies: a view.
+
+    What becomes an image by it has its channels first in the float graph, and is brought to
+    channels last.
+    """
+    value = scope.view(source.value, shape)
+    if len(shape) == IMAGE_RANK:
+        value = _image(scope, f"{step.name}_nhwc", "nhwc", value)
+    return replace(source, value=value, shape=shape)
 
 
 def _reshape(scope: Scope, step: Step, source: Quantized, shape: tuple[int, ...]) -> Any:
     """Keep the float graph's order of elements, in which images have their channels first."""
     value = source.value
-    if len(source.shape) == 4:
+    if len(source.shape) == IMAGE_RANK:
         value = _image(scope, f"{step.name}_nchw", "nchw", value)
     value = scope.view(value, shape)
-    return _image(scope, f"{step.name}_nhwc", "nhwc", value) if len(shape) == 4 else value
+    return _image(scope, f"{step.name}_nhwc", "nhwc", value) if len(shape) == IMAGE_RANK else value
 
 
 def _max_pool(scope: Scope, step: Step, source: Quantized, _shape: tuple[int, ...]) -> Any:
