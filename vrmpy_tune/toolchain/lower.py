@@ -1,7 +1,7 @@
 """From scheduled TIR to LLVM IR or assembly.
 
 LLVM ends the whole process on some errors: call this only in processes that may die
-(:mod:`vrmpy_tune.tune.builder`).
+(:mod:`vrmpy_tune.toolchain.pool`).
 """
 
 from __future__ import annotations
