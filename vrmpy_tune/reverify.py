@@ -10,6 +10,7 @@ from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import BuildError, StaleRecordError, VerificationError
 from vrmpy_tune.measurement import figure_text
 from vrmpy_tune.records.record import Identity, Record
+from vrmpy_tune.records.same_toolchain import makes_same_code
 from vrmpy_tune.replay import replay
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.toolchain.codegen import provenance
@@ -39,7 +40,7 @@ def reverify(record: Record, device: str) -> tuple[bool, str]:
         Whether the output is right and the figure the same, and what was found.
     """
     try:
-        measured, _ = _measure(record.identity, device)
+        measured, *_ = _measure(record.identity, device)
     except (StaleRecordError, BuildError, VerificationError) as error:
         return False, str(error)
     if measured.value == record.value:
@@ -47,9 +48,9 @@ def reverify(record: Record, device: str) -> tuple[bool, str]:
             True,
             f"{figure_text(measured.value, measured.metric)}, as stored; the output is right.",
         )
-    same = dict(record.toolchain) == provenance()
+    same = makes_same_code(record.toolchain, provenance())
     cause = "the device differs" if same else "the toolchain differs"
-    return same is False, (
+    return False, (
         f"{figure_text(measured.value, measured.metric)} instead of "
         f"{figure_text(record.value, record.metric)} ({cause}); the output is right."
     )
@@ -63,18 +64,19 @@ def measure_imported(trace: ImportedTrace, device: str) -> Record:
     StaleRecordError, BuildError, VerificationError
         If it cannot be replayed, built, or verified.
     """
-    measured, structural_hash = _measure(trace.identity, device)
+    measured, structural_hash, generator, toolchain = _measure(trace.identity, device)
     return Record.from_measurement(
         measured,
         space=trace.identity.space,
         trace=trace.identity.trace,
         seed=None,
-        toolchain=provenance(),
+        generator=generator,
+        toolchain=toolchain,
         structural_hash=structural_hash,
     )
 
 
-def _measure(identity: Identity, device: str) -> tuple[Measurement, str]:
+def _measure(identity: Identity, device: str) -> tuple[Measurement, str, str, dict[str, str]]:
     require_toolchain()
     from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
     from vrmpy_tune.tune.candidate import hash_of
@@ -99,4 +101,5 @@ def _measure(identity: Identity, device: str) -> tuple[Measurement, str]:
         measured = run_kernel(
             kernel, verifier.arguments(space), verifier, opened, target, metric=identity.metric
         )
-    return measured, structural_hash
+        toolchain = provenance(opened.info().versions)
+    return measured, structural_hash, kernel.generator, toolchain

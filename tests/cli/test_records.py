@@ -91,6 +91,7 @@ def test_verify_reports_each_record_measures_imports_and_exits_10(
             space=trace.identity.space,
             trace=trace.identity.trace,
             seed=None,
+            generator="packets",
             toolchain={},
             structural_hash="",
         )

@@ -579,6 +579,23 @@ def test_damaged_rows_of_version_1_cost_no_other(
     assert ids[1][:16] in caplog.text
 
 
+def test_records_of_schema_1_say_that_their_generator_is_unknown(version_1: str) -> None:
+    lines = JsonLinesStore(DATA / "v1.jsonl")
+    with SqlStore(version_1) as store:
+        stored = [*store.query(), *lines.query()]
+    assert len(stored) == 9
+    assert {(one.generator, one.fixed_rule) for one in stored} == {("unknown", None)}
+    assert all(one.to_json()["schema"] == 2 for one in stored)
+    assert len(lines.failures()) == 2
+
+
+def test_a_line_of_schema_1_with_a_field_of_schema_2_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text(json.dumps(record().to_json() | {"schema": 1}))
+    with pytest.raises(RecordFormatError, match="unknown field 'fixed_rule'"):
+        JsonLinesStore(path)
+
+
 def test_a_version_0_store_that_cannot_be_migrated_stays_as_it_was(version_0: Path) -> None:
     connection = sqlite3.connect(version_0)
     connection.execute("INSERT INTO vrmpy_records VALUES ('nonsense')")
@@ -607,8 +624,8 @@ def test_a_newer_store_and_a_newer_line_are_refused_with_the_remedy(
     with pytest.raises(RecordFormatError, match=r"filled\.db has schema 3.*pip install -U"):
         SqlStore(f"sqlite:///{filled}")
     lines = tmp_path / "newer.jsonl"
-    lines.write_text(json.dumps(record().to_json() | {"schema": 2, "novelty": 1}))
-    with pytest.raises(RecordFormatError, match=r"schema 2.*pip install -U"):
+    lines.write_text(json.dumps(record().to_json() | {"schema": 3, "novelty": 1}))
+    with pytest.raises(RecordFormatError, match=r"schema 3.*pip install -U"):
         JsonLinesStore(lines)
 
 
@@ -629,6 +646,7 @@ def test_skewed_records_are_reported_as_other_toolchain_stale_or_missing(tmp_pat
             space=SPACE.replace("/1", "/2"),
             trace=record(1).trace,
             seed=0,
+            generator="packets",
             toolchain=TOOLCHAIN,
             structural_hash="1234",
         )

@@ -11,13 +11,14 @@ from vrmpy_tune.measurement import (
     is_time,
 )
 from vrmpy_tune.records import Failure, Identity, ImportedTrace, Record
+from vrmpy_tune.records.record import FixedRule
 from vrmpy_tune.records.safe_json import Json
 
 DENSE = "dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
 CONV = "conv2d:n=1,h=56,w=56,ci=64,co=64,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8"
 V68 = "hexagon-v68"
 SPACE = "dense.scalar/1"
-TOOLCHAIN = {"tvm": "0.27.0", "zig": "0.17.1", "codegen": "zig", "qemu": "7.2.22"}
+TOOLCHAIN = {"tvm": "0.27.0", "zig": "0.17.1", "packets": "ab12", "qemu": "7.2.22"}
 
 
 def trace(choice: int) -> list[Json]:
@@ -58,14 +59,18 @@ def record(
     critical: int | None = None,
     space: str = SPACE,
     toolchain: dict[str, str] | None = None,
+    generator: str = "packets",
+    fixed_rule: FixedRule | None = None,
 ) -> Record:
     return Record.from_measurement(
         measurement(workload, target=target, metric=metric, total=total, critical=critical),
         space=space,
         trace=trace(choice),
         seed=0,
+        generator=generator,
         toolchain=TOOLCHAIN if toolchain is None else toolchain,
         structural_hash="1234",
+        fixed_rule=fixed_rule,
     )
 
 

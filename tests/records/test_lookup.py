@@ -51,6 +51,25 @@ def test_another_toolchain_is_taken_and_said_unless_exact(reader_of: ReaderOf) -
     assert "--exact" in found.reason
 
 
+def test_another_simulator_is_said_but_is_no_other_toolchain(reader_of: ReaderOf) -> None:
+    slower, ours = record(1, total=900), record(2, total=800, toolchain={"tvm": "0.28.0"})
+    reader = reader_of(slower, ours)
+    found = lookup(reader, DENSE, V68, toolchain=TOOLCHAIN | {"qemu": "10.0.2"}, exact=True)
+    assert (found.record, found.status) == (slower, Status.APPLIED)
+    assert "another simulator (qemu 7.2.22, here 10.0.2)" in found.reason
+    unmeasured = {name: value for name, value in TOOLCHAIN.items() if name != "qemu"}
+    found = lookup(reader, DENSE, V68, toolchain=unmeasured)
+    assert (found.record, found.status) == (slower, Status.APPLIED)
+    assert "another" not in found.reason
+
+
+def test_a_record_of_another_packet_scheduler_is_another_toolchains(reader_of: ReaderOf) -> None:
+    reader = reader_of(record(1))
+    found = lookup(reader, DENSE, V68, toolchain=TOOLCHAIN | {"packets": "cd34"})
+    assert found.status is Status.OTHER_TOOLCHAIN
+    assert "another toolchain (packets ab12, here cd34)" in found.reason
+
+
 def test_a_stale_record_gives_way_to_the_next_that_replays(reader_of: ReaderOf) -> None:
     stale, sound = record(1, total=1), record(2, total=2)
     found = lookup(reader_of(stale, sound), DENSE, V68, replays=lambda r: r != stale)

@@ -21,6 +21,8 @@ from vrmpy_tune.measurement import (
     Outcome,
 )
 from vrmpy_tune.records import Failure, FinishedRun, Record, canonical_trace
+from vrmpy_tune.records.record import FixedRule
+from vrmpy_tune.records.safe_json import Json
 
 
 def test_a_record_survives_json_and_pickle() -> None:
@@ -44,6 +46,34 @@ def test_a_figure_of_time_needs_an_estimate_of_that_profile() -> None:
         counts.value(HVX_TIME_888)
     with pytest.raises(ValueError, match="not estimated"):
         measurement().counts.value(HVX_TIME_8GEN1)
+
+
+def test_a_record_carries_its_generator_and_what_the_fixed_rule_takes() -> None:
+    made = record(generator="packets-fallback", fixed_rule=FixedRule(2000, 600))
+    stored = made.to_json()
+    assert stored["generator"] == "packets-fallback"
+    assert stored["fixed_rule"] == {"packets_total": 2000, "packets_critical": 600}
+    assert Record.from_json(json.loads(json.dumps(stored))) == made
+    assert made.id == record().id
+    assert record().to_json()["fixed_rule"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("generator", ""),
+        ("generator", "A\x1b[31m"),
+        ("generator", None),
+        ("fixed_rule", {}),
+        ("fixed_rule", []),
+        ("fixed_rule", {"packets_total": 0, "packets_critical": 1}),
+        ("fixed_rule", {"packets_total": 1, "packets_critical": True}),
+        ("fixed_rule", {"packets_total": 1, "packets_critical": 1, "time": 1}),
+    ],
+)
+def test_a_malformed_generator_or_fixed_rule_is_refused(field: str, value: Json) -> None:
+    with pytest.raises(RecordFormatError, match=field.replace("_", ".")):
+        Record.from_json(record().to_json() | {field: value})
 
 
 def test_a_record_of_packets_carries_no_time() -> None:
@@ -93,6 +123,7 @@ def test_a_measurement_that_could_not_be_read_back_is_refused() -> None:
             space="dense.scalar/1",
             trace=trace(1),
             seed=0,
+            generator="packets",
             toolchain=TOOLCHAIN,
             structural_hash="",
         )

@@ -37,6 +37,7 @@ def tuned(split: int, total: int) -> Record:
         space=SPACE,
         trace=schedule.trace.as_json(),
         seed=0,
+        generator="packets",
         toolchain=TOOLCHAIN,
         structural_hash="1",
     )

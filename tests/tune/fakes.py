@@ -13,8 +13,7 @@ import numpy as np
 from vrmpy_tune.device.fake import Compute
 from vrmpy_tune.device.protocol import Job
 from vrmpy_tune.target import HexagonTarget
-from vrmpy_tune.toolchain.codegen import CodeGenerator
-from vrmpy_tune.toolchain.zig import Compiled
+from vrmpy_tune.toolchain.codegen import CodeGenerator, Generated
 from vrmpy_tune.verification import Verifier
 
 if TYPE_CHECKING:
@@ -45,11 +44,11 @@ class FakePool:
 
 def fake_object(
     text: str, generator: CodeGenerator, target: HexagonTarget, directory: Path, *_: Any
-) -> Compiled:
+) -> Generated:
     """Write an "object file" that is the same for the same text and code generator."""
     path = directory / "kernel.o"
     path.write_text(hashlib.sha256(f"{generator.name} {text}".encode()).hexdigest())
-    return Compiled("", path)
+    return Generated("", path, generator.name)
 
 
 def oracle(*workloads: Workload) -> Compute:

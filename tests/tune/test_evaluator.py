@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from vrmpy_tune.errors import BuildError, BuildTimeoutError, StoreError
 from vrmpy_tune.measurement import QEMU_PACKETS, Outcome
 from vrmpy_tune.records import SqlStore
 from vrmpy_tune.target import TARGETS
-from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
+from vrmpy_tune.toolchain.codegen import CODE_GENERATORS, FALLBACK, Generated, provenance
 from vrmpy_tune.tune.candidate import Candidate
 from vrmpy_tune.tune.evaluator import Evaluator
 from vrmpy_tune.verification import Verifier
@@ -104,12 +105,65 @@ def test_what_another_toolchain_measured_is_measured_again(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluator(store).evaluate(candidate(1), VERIFIER)
-    monkeypatch.setattr("vrmpy_tune.tune.evaluator.provenance", lambda: {"tvm": "0.99"})
+    monkeypatch.setattr("vrmpy_tune.tune.evaluator.provenance", lambda _: {"tvm": "0.99"})
     device = FakeDevice(oracle(WORKLOAD))
     evaluation = evaluator(store, device).evaluate(candidate(1), VERIFIER)
     assert not evaluation.cached
     assert device.runs == 1
     assert store.count() == 1
+
+
+@pytest.mark.parametrize("part", ["packets", "lowering", "qemu"])
+def test_every_part_of_the_toolchain_makes_it_another(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def failing(_: int) -> None:
+        raise BuildError("The compiler says no.")
+
+    here = provenance({"qemu": "7.2"})
+    monkeypatch.setattr("vrmpy_tune.tune.evaluator.provenance", lambda _: here)
+    evaluator(store).evaluate(candidate(1), VERIFIER)
+    evaluator(store, pool=FakePool(failing)).evaluate(candidate(2), VERIFIER)
+    again = [evaluator(store).recall(candidate(choice)) for choice in (1, 2)]
+    assert [one.outcome for one in again if one] == [Outcome.OK, Outcome.BUILD_ERROR]
+    changed = here | {part: "another"}
+    monkeypatch.setattr("vrmpy_tune.tune.evaluator.provenance", lambda _: changed)
+    assert [evaluator(store).recall(candidate(choice)) for choice in (1, 2)] == [None, None]
+
+
+def test_the_simulator_that_measured_is_part_of_the_toolchain(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = FakeDevice(oracle(WORKLOAD))
+    told = replace(device.info(), versions={"qemu": "7.2.22", "tvm": "of the device's machine"})
+    monkeypatch.setattr(device, "info", lambda: told)
+    evaluation = evaluator(store, device).evaluate(candidate(1), VERIFIER)
+    assert evaluation.record is not None
+    assert evaluation.record.toolchain == provenance() | {"qemu": "7.2.22"}
+
+
+def test_the_generator_that_was_used_is_told_and_stored(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def falling_back(*arguments: Any) -> Generated:
+        made = fake_object(*arguments)
+        return replace(made, generator=FALLBACK.name, fallback="It knows no such thing.")
+
+    plain = evaluator(store).evaluate(candidate(1, "same"), VERIFIER)
+    monkeypatch.setattr("vrmpy_tune.tune.evaluator.to_object", falling_back)
+    judge = evaluator(store, FakeDevice(oracle(WORKLOAD), faults={1: Fault.CRASH, 2: Fault.CRASH}))
+    fallen = judge.evaluate(candidate(2, "same"), VERIFIER)
+    crashed = judge.evaluate(candidate(3), VERIFIER)
+    assert plain.record is not None
+    assert fallen.record is not None
+    assert (plain.generator, plain.record.generator) == (CODE_GENERATORS[0].name,) * 2
+    assert (fallen.generator, fallen.record.generator) == (FALLBACK.name,) * 2
+    assert plain.fallback == ""
+    assert fallen.fallback == "It knows no such thing."
+    assert (crashed.outcome, crashed.generator) == (Outcome.CRASH, FALLBACK.name)
+    recalled = judge.recall(candidate(2, "same"))
+    assert recalled is not None
+    assert recalled.generator == FALLBACK.name
 
 
 @pytest.mark.parametrize(

@@ -171,12 +171,12 @@ class Bench:
             tvm_lock=_TVM,
             candidates=self.candidates,
         )
-        key = stored_key(workload, self.target, self.metric, self.candidates)
+        key = stored_key(workload, self.target, self.metric, self.candidates, self.device)
         self.kept.finish_run(FinishedRun(key, None, found.as_json()))
         return of_default(member, workload, self.metric, self.target, found, cached=False)
 
     def _known(self, workload: Workload) -> DefaultResult | None:
-        key = stored_key(workload, self.target, self.metric, self.candidates)
+        key = stored_key(workload, self.target, self.metric, self.candidates, self.device)
         for store in (self.kept, self.records):
             run = store.finished_run(key) if store is not None else None
             if run is not None:

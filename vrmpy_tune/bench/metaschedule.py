@@ -92,8 +92,10 @@ class DefaultResult:
         )
 
 
-def stored_key(workload: Workload, target: HexagonTarget, metric: str, candidates: int) -> str:
-    """Return the key under which a store keeps the result."""
+def stored_key(
+    workload: Workload, target: HexagonTarget, metric: str, candidates: int, device: Device
+) -> str:
+    """Return the key under which a store keeps the result, as measured on a device like this."""
     return FinishedRun.key_of(
         workload=str(workload),
         target=target.name,
@@ -101,7 +103,7 @@ def stored_key(workload: Workload, target: HexagonTarget, metric: str, candidate
         spaces=[RULES],
         seed=SEED,
         trials=candidates,
-        options={"toolchain": dict(provenance())},
+        options={"toolchain": dict(provenance(device.info().versions))},
     )
 
 

@@ -134,6 +134,7 @@ def network_text(report: dict[str, Any]) -> str:
     costs = [task["missing_costs_at_most"] for task in report["tasks"]]
     if any(costs):
         lines.append(f"what was missed costs at most {sum(filter(None, costs)):,} packets")
+    lines += _fallbacks(report["tasks"])
     if report["verified"]:
         lines.append(
             f"{report['packets_total']:,} packets, {report['packets_critical']:,} on the critical "
@@ -141,6 +142,14 @@ def network_text(report: dict[str, Any]) -> str:
         )
     lines.append(f"{report['seconds']['all']:.0f} s; see {report['artifact']}")
     return "\n".join(lines)
+
+
+def _fallbacks(tasks: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line about the kernels that the packet scheduler did not understand, if any."""
+    reasons = [task["codegen_fallback"] for task in tasks if task["codegen_fallback"]]
+    if not reasons:
+        return []
+    return [f"{len(reasons)} of {len(tasks)} kernels with LLVM's packets: {reasons[0]}"]
 
 
 def _task_figures(task: dict[str, Any]) -> str:
@@ -159,6 +168,7 @@ def report_text(report: dict[str, Any]) -> str:
     lines = []
     for task in report["tasks"]:
         lines += [str(task["workload"]), f"  {_figures(task)}", f"  {_source(task)}"]
+    lines += _fallbacks(report["tasks"])
     applied = sum(task["record"] is not None for task in report["tasks"])
     lines.append(f"{applied} of {len(report['tasks'])} records applied; see {report['artifact']}")
     return "\n".join(lines)

@@ -174,6 +174,8 @@ def _with_spaces(
 
 def result_text(entry: dict[str, Any]) -> str:
     """Return an entry of ``tune --json`` in a few lines of words."""
+    from vrmpy_tune.toolchain.codegen import FALLBACK
+
     counted = [f"{entry['measured']} of {entry['trials']} trials, {entry['recalled']} recalled"]
     counted += [f"{count} {failure}" for failure, count in entry["failures"].items() if count]
     best = entry["best"]
@@ -184,6 +186,12 @@ def result_text(entry: dict[str, Any]) -> str:
     if best["estimated_us"] is not None:
         figures = f"{best['estimated_us']:,.2f} us estimated, {figures}"
     lines = [figures, f"record {best['record'][:16]}", ", ".join(counted)]
+    if fallbacks := entry["fallbacks"]:
+        lines.append(
+            f"{fallbacks} with LLVM's packets: the packet scheduler did not understand their code"
+        )
+    if best["generator"] == FALLBACK.name:
+        lines.append("the best is one of these")
     if entry["stopped_early"]:
         lines.append(f"stopped early {entry['stopped_early']}")
     if seeds := entry["transfer"]["seeds"]:

@@ -76,6 +76,7 @@ class CompiledTask:
             "reason": found.reason,
             "vrmpy": self.kernel.multiplies,
             "codegen": self.kernel.generator,
+            "codegen_fallback": self.kernel.fallback or None,
             "packets": packets,
             "packets_critical": (
                 self.measurement.counts.packets_critical if self.measurement else None
@@ -254,6 +255,7 @@ def _write(output: Path, target: HexagonTarget, tasks: tuple[CompiledTask, ...])
                 "status": str(task.choice.found.status),
                 "reason": task.choice.found.reason,
                 "vrmpy": task.kernel.multiplies,
+                "codegen": task.kernel.generator,
                 "verified": task.measurement is not None,
             },
         )

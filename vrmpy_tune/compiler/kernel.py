@@ -41,7 +41,9 @@ class Kernel:
     tir:
         The scheduled program as TVMScript.
     generator:
-        Name of the code generator.
+        Name of the code generator that was used.
+    fallback:
+        Why that is not the one that the module asks for; empty where it is.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -50,6 +52,7 @@ class Kernel:
     assembly: str
     tir: str
     generator: str
+    fallback: str = ""
 
     @property
     def multiplies(self) -> int:
@@ -92,7 +95,15 @@ def build_kernel(
                     continue
                 raise
             code = compiled.object_file.read_bytes()
-            return Kernel(inputs, output, code, compiled.assembly, module.script(), generator.name)
+            return Kernel(
+                inputs,
+                output,
+                code,
+                compiled.assembly,
+                module.script(),
+                compiled.generator,
+                compiled.fallback,
+            )
     raise BuildError("The compiler timed out twice.")
 
 

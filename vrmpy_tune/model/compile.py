@@ -83,6 +83,7 @@ class CompiledNetworkTask:
             "reason": found.reason if self.tunable else _not_tunable(self.task),
             "vrmpy": self.built.kernel.multiplies,
             "codegen": self.built.kernel.generator,
+            "codegen_fallback": self.built.kernel.fallback or None,
             "packets": total,
             "packets_critical": critical,
             "packets_estimated": estimate,

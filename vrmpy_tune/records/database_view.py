@@ -17,6 +17,7 @@ from tvm.s_tir import meta_schedule as ms
 from search_spaces import spaces_for
 from vrmpy_tune.errors import StaleRecordError
 from vrmpy_tune.measurement import METRICS, figure_text
+from vrmpy_tune.records.same_toolchain import makes_same_code
 from vrmpy_tune.replay import replay
 from vrmpy_tune.toolchain.codegen import provenance
 
@@ -135,7 +136,7 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
         for metric in self.metrics:
             found = self.records.query(workload, self.target.name, metric, space)
             # As in every lookup: first those of the toolchain at hand, best first.
-            for record in sorted(found, key=lambda one: dict(one.toolchain) != self.toolchain):
+            for record in sorted(found, key=self._is_foreign):
                 try:
                     replay(module, record.trace)
                 except StaleRecordError:
@@ -144,6 +145,9 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
                 return record, workload, f"{figure_text(record.value, metric)} ({metric})."
         why = f"{stale} records no longer replay." if stale else "No record in this form."
         return None, workload, f"{why} Tune it: vrmpy-tune tune '{workload}'"
+
+    def _is_foreign(self, record: Record) -> bool:
+        return not makes_same_code(record.toolchain, self.toolchain)
 
     def has_workload(self, mod: tvm.IRModule) -> bool:
         """Whether the module is the program of a workload that has records."""

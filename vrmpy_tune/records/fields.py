@@ -14,6 +14,7 @@ _PAIR: Final = r"\w{1,64}=[\w.+-]{1,64}"
 WORKLOAD: Final = re.compile(rf"[a-z]\w{{0,63}}(:{_PAIR}(,{_PAIR}){{0,63}})?", re.ASCII)
 TARGET: Final = re.compile(r"hexagon-v\d{2,3}", re.ASCII)
 SPACE: Final = re.compile(r"[A-Za-z]\w{0,63}([./-]\w{1,64}){0,7}", re.ASCII)
+GENERATOR: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 LINE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,400}")
 """Text that is safe to print: no control characters, so no terminal escapes."""

@@ -190,7 +190,7 @@ def _parse_line(line: bytes, path: Path, number: int) -> Line:
     try:
         value = parse_json(line)
         if isinstance(value, dict) and "outcome" in value:
-            return Failure.from_json(migrate(value))
+            return Failure.from_json(value)
         return Record.from_json(migrate(value))
     except RecordFormatError as error:
         return LineProblem(path, number, str(error))

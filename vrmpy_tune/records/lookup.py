@@ -8,18 +8,16 @@ trace replays is it.
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from vrmpy_tune.measurement import METRICS, figure_text
-from vrmpy_tune.records.same_toolchain import toolchain_key
+from vrmpy_tune.records.same_toolchain import differences, makes_same_code
 from vrmpy_tune.records.view import StoreView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.records.store import RecordReader
@@ -101,7 +99,7 @@ def lookup(
     foreign = 0
     for metric in metrics:
         same = 0
-        for record in _in_order(reader, workload, target, metric, toolchain):
+        for record in reader.iterate(workload, target, metric, toolchain=toolchain):
             is_same = _is_same(record, toolchain)
             if exact and not is_same:
                 foreign += reader.count(workload, target, metric) - same
@@ -117,36 +115,8 @@ def lookup(
     return Lookup(None, status, reason, tuple(stale))
 
 
-def _in_order(
-    reader: RecordReader,
-    workload: str,
-    target: str,
-    metric: str,
-    toolchain: Mapping[str, str] | None,
-) -> Iterator[Record]:
-    """Yield the records of the toolchain at hand, best first, and then the others, best first.
-
-    No more are read than are asked for: a workload may have thousands.
-    """
-    found = reader.iterate(workload, target, metric, toolchain=toolchain)
-    if toolchain is None:
-        yield from found
-        return
-    here = toolchain_key(toolchain)
-    similar, others = [], found
-    for record in found:
-        if toolchain_key(record.toolchain) != here:
-            others = chain((record,), found)
-            break
-        if _is_same(record, toolchain):
-            yield record
-        else:
-            similar.append(record)
-    yield from heapq.merge(similar, others, key=lambda record: record.sort_key)
-
-
 def _is_same(record: Record, toolchain: Mapping[str, str] | None) -> bool:
-    return toolchain is None or dict(record.toolchain) == dict(toolchain)
+    return toolchain is None or makes_same_code(record.toolchain, toolchain)
 
 
 def _hit_reason(
@@ -157,7 +127,8 @@ def _hit_reason(
     )
     differing = toolchain_differences(record, toolchain)
     if differing:
-        reason += f", measured with another toolchain ({differing})"
+        another = "simulator" if _is_same(record, toolchain) else "toolchain"
+        reason += f", measured with another {another} ({differing})"
     if stale:
         reason += f"; {len(stale)} better placed no longer replay"
     return f"{reason}."
@@ -165,14 +136,7 @@ def _hit_reason(
 
 def toolchain_differences(record: Record, toolchain: Mapping[str, str] | None) -> str:
     """Return the versions in which a record's toolchain differs, as ``name old, here new``."""
-    if toolchain is None:
-        return ""
-    names = sorted({*record.toolchain, *toolchain})
-    return "; ".join(
-        f"{name} {record.toolchain.get(name, 'unknown')}, here {toolchain.get(name, 'none')}"
-        for name in names
-        if record.toolchain.get(name) != toolchain.get(name)
-    )
+    return "" if toolchain is None else differences(record.toolchain, toolchain)
 
 
 def _miss_reason(

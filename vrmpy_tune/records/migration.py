@@ -11,12 +11,12 @@ from typing import Final
 
 from vrmpy_tune.errors import RecordFormatError
 from vrmpy_tune.records.fields import Fields
-from vrmpy_tune.records.record import SCHEMA, Identity
+from vrmpy_tune.records.record import SCHEMA, UNKNOWN_GENERATOR, Identity
 from vrmpy_tune.records.safe_json import Json, check_limits
 
 
 def migrate(value: Json) -> Json:
-    """Return a stored record's or failure's data in the present schema.
+    """Return a stored record's data in the present schema.
 
     Raises
     ------
@@ -62,5 +62,15 @@ def _from_0(value: Json) -> Json:
     return migrated
 
 
-_STEPS: Final[tuple[Callable[[Json], Json], ...]] = (_from_0,)
+def _from_1(value: Json) -> Json:
+    """Read schema 1, which did not say which code generator was really used."""
+    if not isinstance(value, dict):
+        raise RecordFormatError("A record of schema 1 is a JSON object.")
+    added = {"generator": UNKNOWN_GENERATOR, "fixed_rule": None}
+    if clash := sorted(added.keys() & value.keys()):
+        raise RecordFormatError(f"The record of schema 1 has the unknown field '{clash[0]}'.")
+    return {**value, **added, "schema": 2}
+
+
+_STEPS: Final[tuple[Callable[[Json], Json], ...]] = (_from_0, _from_1)
 """Step ``i`` leads from schema ``i`` to ``i + 1``."""

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Final
 from vrmpy_tune.errors import RecordFormatError
 from vrmpy_tune.measurement import Outcome
 from vrmpy_tune.records.fields import SHA256, Fields
-from vrmpy_tune.records.record import SCHEMA, SHORT_ID, Identity, canonical_trace
+from vrmpy_tune.records.record import SHORT_ID, Identity, canonical_trace
 from vrmpy_tune.records.safe_json import Json, canonical_json, check_limits, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+FAILURE_SCHEMA: Final = 1
+"""Version of the stored form of failures, which is not that of records."""
 
 MAX_MESSAGE: Final = 4000
 """Characters of a failure's message that are kept: the end, where compilers say what is wrong."""
@@ -83,8 +86,13 @@ class Failure:
         """
         check_limits(value)
         fields = Fields(value, "failure")
-        if (schema := fields.integer("schema")) != SCHEMA:
-            raise RecordFormatError(f"The failure has schema {schema}, not {SCHEMA}.")
+        if (schema := fields.integer("schema")) > FAILURE_SCHEMA:
+            raise RecordFormatError(
+                f"The failure has schema {schema}, written by a newer vrmpy-tune; this version "
+                f"reads {FAILURE_SCHEMA}. Upgrade: pip install -U vrmpy-tune."
+            )
+        if schema != FAILURE_SCHEMA:
+            raise RecordFormatError(f"The failure has schema {schema}, not {FAILURE_SCHEMA}.")
         outcome = fields.text("outcome")
         if outcome not in _REMEMBERED:
             raise RecordFormatError(
@@ -108,7 +116,7 @@ class Failure:
         """Return the failure as JSON data; ``outcome`` tells it from a record."""
         return {
             **self.identity.to_json(),
-            "schema": SCHEMA,
+            "schema": FAILURE_SCHEMA,
             "outcome": self.outcome,
             "message": self.message,
             "artifact": self.artifact,

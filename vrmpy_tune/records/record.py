@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vrmpy_tune.errors import RecordFormatError
 from vrmpy_tune.measurement import Counts, EstimatedTime, is_time
-from vrmpy_tune.records.fields import SHA256, SPACE, TARGET, WORKLOAD, Fields
+from vrmpy_tune.records.fields import GENERATOR, SHA256, SPACE, TARGET, WORKLOAD, Fields
 from vrmpy_tune.records.safe_json import (
     MAX_LINE_BYTES,
     Json,
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from vrmpy_tune.measurement import Measurement
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Version of the stored form of records, in every file and database."""
+
+UNKNOWN_GENERATOR: Final = "unknown"
+"""The generator of records of schema 1, which named none."""
 
 SHORT_ID: Final = 16
 """Characters of an id that are shown to people."""
@@ -110,6 +113,42 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class FixedRule:
+    """What the schedule of the fixed rule takes of the same workload, target and toolchain.
+
+    Attributes
+    ----------
+    packets_total, packets_critical:
+        Packets of all contexts, and on the critical path, as in
+        :class:`~vrmpy_tune.measurement.Counts`.
+    """
+
+    packets_total: int
+    packets_critical: int
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the figures as JSON data."""
+        return {"packets_total": self.packets_total, "packets_critical": self.packets_critical}
+
+    @classmethod
+    def from_json(cls, value: Json) -> FixedRule:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        RecordFormatError
+            If a figure is missing, unknown or below 1.
+        """
+        fields = Fields(value, "record's fixed rule")
+        rule = cls(
+            fields.integer("packets_total", minimum=1),
+            fields.integer("packets_critical", minimum=1),
+        )
+        fields.end()
+        return rule
+
+
+@dataclass(frozen=True)
 class Record:
     """One verified measurement, and where it came from.
 
@@ -125,6 +164,10 @@ class Record:
         several metrics, so all are kept; records of different metrics are still never compared.
     static_vrmpy:
         Multiply instructions of the vrmpy family in the kernel's assembly.
+    generator:
+        Name of the code generator that made the code, which is another than the trace asks for
+        where that one could not (:data:`vrmpy_tune.toolchain.codegen.FALLBACK`);
+        :data:`UNKNOWN_GENERATOR` in records of schema 1.
     artifact:
         SHA-256 of the kernel's object code, in hexadecimal.
     device:
@@ -136,14 +179,19 @@ class Record:
     seed:
         Seed of the search that found it, if there was one.
     toolchain:
-        Versions by name: ``tvm``, ``tvm_ffi``, ``zig``, ``codegen``, ``qemu``.
+        What decided the code and its figure, by name: the versions ``tvm``, ``tvm_ffi`` and
+        ``zig``, the hashes ``lowering`` and ``packets``, and ``qemu``, where it was the device; see
+        :func:`vrmpy_tune.toolchain.codegen.provenance`.
     structural_hash:
         TVM's structural hash of the workload's program.
+    fixed_rule:
+        What the fixed rule's schedule takes instead, where that was measured.
     """
 
     identity: Identity
     counts: Counts
     static_vrmpy: int
+    generator: str
     artifact: str
     device: str
     inputs: tuple[str, ...]
@@ -151,6 +199,7 @@ class Record:
     seed: int | None
     toolchain: Mapping[str, str] = field(hash=False)
     structural_hash: str
+    fixed_rule: FixedRule | None = None
 
     @classmethod
     def from_measurement(
@@ -160,8 +209,10 @@ class Record:
         space: str,
         trace: str | Sequence[object],
         seed: int | None,
+        generator: str,
         toolchain: Mapping[str, str],
         structural_hash: str,
+        fixed_rule: FixedRule | None = None,
     ) -> Record:
         """Make the record of a verified measurement.
 
@@ -181,6 +232,7 @@ class Record:
             identity=identity,
             counts=measurement.counts,
             static_vrmpy=measurement.static_vrmpy,
+            generator=generator,
             artifact=measurement.artifact,
             device=measurement.device,
             inputs=measurement.inputs,
@@ -188,6 +240,7 @@ class Record:
             seed=seed,
             toolchain=dict(sorted(toolchain.items())),
             structural_hash=structural_hash,
+            fixed_rule=fixed_rule,
         )
         # What is written must be readable: the same checks as on the way in.
         return cls.from_json(record.to_json())
@@ -220,6 +273,7 @@ class Record:
                 time=_read_time(fields, identity.metric),
             ),
             static_vrmpy=fields.integer("static_vrmpy"),
+            generator=fields.text("generator", GENERATOR),
             artifact=fields.text("artifact", SHA256),
             device=fields.text("device"),
             inputs=fields.texts("inputs"),
@@ -227,6 +281,7 @@ class Record:
             seed=fields.optional_integer("seed"),
             toolchain=fields.text_map("toolchain"),
             structural_hash=fields.text("structural_hash"),
+            fixed_rule=_read_fixed_rule(fields),
         )
         fields.end()
         if stored_id != record.id:
@@ -262,6 +317,7 @@ class Record:
             "context_packets": list(self.counts.context_packets),
             **_time_to_json(self.counts.time if is_time(self.metric) else None),
             "static_vrmpy": self.static_vrmpy,
+            "generator": self.generator,
             "artifact": self.artifact,
             "device": self.device,
             "inputs": list(self.inputs),
@@ -269,6 +325,7 @@ class Record:
             "seed": self.seed,
             "toolchain": dict(self.toolchain),
             "structural_hash": self.structural_hash,
+            "fixed_rule": self.fixed_rule.to_json() if self.fixed_rule else None,
         }
 
     @property
@@ -333,6 +390,11 @@ def _read_time(fields: Fields, metric: str) -> EstimatedTime | None:
         return None
     nanoseconds = fields.integer("nanoseconds", minimum=1)
     return EstimatedTime(metric, nanoseconds, tuple(fields.integer_map("time_parts").items()))
+
+
+def _read_fixed_rule(fields: Fields) -> FixedRule | None:
+    value = fields.any("fixed_rule")
+    return None if value is None else FixedRule.from_json(value)
 
 
 def _read_trace(fields: Fields) -> str:

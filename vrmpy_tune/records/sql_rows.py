@@ -48,7 +48,7 @@ def read_record(row: Mapping[str, str | int]) -> Record:
 
 def read_failure(row: Mapping[str, str | int]) -> Failure:
     """Return the failure of a row; errors as :func:`read_record`."""
-    failure = Failure.from_json(migrate(_body(row)))
+    failure = Failure.from_json(_body(row))
     _compare(row, _side_columns(failure))
     return failure
 

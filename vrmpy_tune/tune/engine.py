@@ -265,6 +265,8 @@ class Engine:
             message=evaluation.message,
             record=evaluation.record.id if evaluation.record else None,
             number=number,
+            generator=evaluation.generator,
+            fallback=evaluation.fallback,
         )
 
     def _emit(self, event: Event) -> None:

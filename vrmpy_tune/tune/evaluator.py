@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vrmpy_tune.device.protocol import Device, RunResult
     from vrmpy_tune.records.store import Store
     from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.toolchain.codegen import Generated
     from vrmpy_tune.toolchain.pool import CodegenPool
     from vrmpy_tune.toolchain.zig import Compiled
     from vrmpy_tune.tune.candidate import Candidate
@@ -53,12 +54,19 @@ class Evaluation:
         What went wrong, else empty.
     cached:
         Whether an earlier evaluation, of this run or a stored one, answered.
+    generator:
+        Name of the code generator that made the code; empty if there was no code, or a stored
+        failure answered, which does not say.
+    fallback:
+        Why that was not the one that the trace asks for, where it was just found.
     """
 
     outcome: Outcome
     record: Record | None = None
     message: str = ""
     cached: bool = False
+    generator: str = ""
+    fallback: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,8 @@ class _Run:
     sick: str = ""
     """A part of the device that returned something else, which another showed to be wrong."""
     sickness: str = ""
+    generator: str = ""
+    fallback: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,8 +123,9 @@ class Evaluator:
     ) -> None:
         self._device, self._pool, self._store = device, pool, store
         self._target, self.metric, self._seed = target, metric, seed
-        self._description = device.info().description
-        self._toolchain = provenance()
+        info = device.info()
+        self._description = info.description
+        self._toolchain = provenance(info.versions)
         self._runs: dict[tuple[str, str], _Run] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
@@ -164,7 +175,7 @@ class Evaluator:
         if known is None or dict(known.toolchain) != self._toolchain:
             return None
         if isinstance(known, Record):
-            return Evaluation(Outcome.OK, known, cached=True)
+            return Evaluation(Outcome.OK, known, cached=True, generator=known.generator)
         return Evaluation(Outcome(known.outcome), message=known.message, cached=True)
 
     def _attempt(
@@ -198,9 +209,10 @@ class Evaluator:
                     )
                     if not run.retryable:
                         self._runs[key] = run
-                return run
+                # Several code generators may make the same object, of which one is run.
+                return replace(run, generator=compiled.generator, fallback=compiled.fallback)
 
-    def _build(self, candidate: Candidate, directory: Path) -> Compiled:
+    def _build(self, candidate: Candidate, directory: Path) -> Generated:
         text = self._pool.generate(
             candidate.module, self._target, by_tvm=candidate.generator.by_tvm
         )
@@ -292,11 +304,12 @@ class Evaluator:
                 space=candidate.space.name,
                 trace=candidate.trace,
                 seed=self._seed,
+                generator=run.generator,
                 toolchain=self._toolchain,
                 structural_hash=candidate.structural_hash,
             )
             self._store.add(record)
-            return Evaluation(Outcome.OK, record)
+            return Evaluation(Outcome.OK, record, generator=run.generator, fallback=run.fallback)
         if run.outcome.is_remembered and not run.retryable:
             self._store.add_failure(
                 Failure.of(
@@ -311,7 +324,9 @@ class Evaluator:
                     toolchain=self._toolchain,
                 )
             )
-        return Evaluation(run.outcome, message=run.message)
+        return Evaluation(
+            run.outcome, message=run.message, generator=run.generator, fallback=run.fallback
+        )
 
     def _lock_of(self, key: tuple[str, str]) -> threading.Lock:
         with self._guard:

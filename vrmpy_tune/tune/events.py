@@ -110,6 +110,11 @@ class CandidateMeasured(Event):
     number:
         Its place among the workload's candidates in the order in which they were proposed, from 1:
         unlike the order of events, the same whatever took how long.
+    generator:
+        Name of the code generator that made its code; empty if there was none, or it is not known.
+    fallback:
+        Why that is not the one that the candidate asks for: what the packet scheduler did not
+        understand.  Empty where nothing was built, or by the generator that was asked for.
     """
 
     kind: ClassVar[str] = "candidate-measured"
@@ -126,6 +131,8 @@ class CandidateMeasured(Event):
     message: str = ""
     record: str | None = None
     number: int = 0
+    generator: str = ""
+    fallback: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from vrmpy_tune.errors import DeviceError, NoValidCandidateError, UsageError
 from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, Outcome, is_time
 from vrmpy_tune.records.location import default_url, open_store, open_stores
 from vrmpy_tune.records.shipped import shipped_records
+from vrmpy_tune.toolchain.codegen import FALLBACK
 from vrmpy_tune.toolchain.pool import CodegenPool
 from vrmpy_tune.toolchain.versions import require_toolchain
 from vrmpy_tune.tune.busy import BusyClock
@@ -54,6 +55,9 @@ class TuneResult:
         Candidates allowed, and evaluated (failures and recalled ones included).
     recalled:
         Candidates whose outcome the store already knew.
+    fallbacks:
+        Candidates whose code LLVM's packets were used for, since the packet scheduler did not
+        understand it.
     failures:
         Number of failures by class.
     best:
@@ -77,6 +81,7 @@ class TuneResult:
     trials: int
     measured: int
     recalled: int
+    fallbacks: int
     failures: dict[str, int] = field(hash=False)
     best: Record
     wall_s: float
@@ -103,6 +108,7 @@ class TuneResult:
             "trials": self.trials,
             "measured": self.measured,
             "recalled": self.recalled,
+            "fallbacks": self.fallbacks,
             "failures": dict(sorted(self.failures.items())),
             "wall_s": round(self.wall_s, 3),
             "busy_fraction": round(self.busy_fraction, 4),
@@ -124,6 +130,7 @@ class TuneResult:
             "best": {
                 "record": self.best.id,
                 "space": self.best.space,
+                "generator": self.best.generator,
                 "trace": self.best.trace,
                 "packets_total": counts.packets_total,
                 "packets_critical": counts.packets_critical,
@@ -340,14 +347,16 @@ class _Notes:
     """What the events of one workload add up to."""
 
     recalled: int = 0
+    fallbacks: int = 0
     ended: tuple[SearchEnded, ...] = ()
     transferred: tuple[RecordsTransferred, ...] = ()
 
     def take(self, event: Event) -> None:
         """Take an event of the workload in."""
         match event:
-            case CandidateMeasured(cached=True):
-                self.recalled += 1
+            case CandidateMeasured():
+                self.recalled += event.cached
+                self.fallbacks += event.generator == FALLBACK.name
             case SearchEnded():
                 self.ended += (event,)
             case RecordsTransferred():
@@ -379,6 +388,7 @@ def _result(
         trials=own[0].trials,
         measured=sum(task.measured for task in own),
         recalled=notes.recalled,
+        fallbacks=notes.fallbacks,
         failures={str(outcome): number for outcome, number in failures.items()},
         best=best,
         wall_s=clock.wall_s,

@@ -13,3 +13,11 @@ Here LLVM stops in front of its packetizer, and its sequential assembly is
 The output of every kernel is compared with its reference on the device, as of any other code
 generator; what cannot be scheduled so is left in LLVM's order.
 """
+
+from __future__ import annotations
+
+from typing import Final
+
+UNKNOWN_ASSEMBLY: Final = 65
+"""Exit status of ``python -m vrmpy_tune.toolchain.packets`` for assembly that it does not
+understand (``EX_DATAERR``).  Python ends with 1 after an exception: that is a fault of ours."""

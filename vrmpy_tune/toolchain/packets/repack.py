@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vrmpy_tune.errors import BuildError
 from vrmpy_tune.toolchain.packets.buffers import mark_buffers
 from vrmpy_tune.toolchain.packets.function import Block, Function, UnknownAssemblyError, parse
 from vrmpy_tune.toolchain.packets.liveness import live_in_and_out
@@ -44,15 +43,11 @@ def repack(assembly: str) -> str:
 
     Raises
     ------
-    BuildError
-        If it is not of that kind.
+    UnknownAssemblyError
+        If it is not of that kind; the message is what is not understood.
     """
-    try:
-        parts = parse(assembly)
-    except UnknownAssemblyError as error:
-        raise BuildError(f"The packet scheduler does not understand {error}.") from error
     lines: list[str] = []
-    for part in parts:
+    for part in parse(assembly):
         if isinstance(part, str):
             lines.append(part)
         else:
