@@ -29,7 +29,7 @@ SOAK ?= 120
 # The second command is a process of its own, which has nothing of the first but the records.
 tune: setup
 	$(BIN)/vrmpy-tune tune $(WORKLOADS) --effort $(EFFORT) --records $(STORE)
-	$(BIN)/vrmpy-tune compile $(WORKLOADS) --output .tune/out --records $(STORE) --strict --compare-untuned
+	$(BIN)/vrmpy-tune compile $(WORKLOADS) --output .tune/out --records $(STORE) --no-shipped --strict --compare-untuned
 
 test: lint
 	@setup/packages.sh --tests

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vrmpy_tune.records.location import open_stores
 from vrmpy_tune.records.lookup import lookup
-from vrmpy_tune.records.shipped import default_sources, shipped_records
+from vrmpy_tune.records.shipped import shipped_records, sources
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,7 +27,15 @@ def test_every_package_of_the_tree_is_installed() -> None:
 def test_the_shipped_records_are_read_by_default() -> None:
     shipped = shipped_records()
     assert shipped == ROOT / "records"
-    assert default_sources()[-1] == str(shipped)
+    assert sources()[-1] == str(shipped)
+
+
+def test_named_stores_come_before_the_shipped_records_unless_those_are_left_out() -> None:
+    shipped = str(ROOT / "records")
+    assert sources(["a.db", "b.db"]) == ["a.db", "b.db", shipped]
+    assert sources(["a.db"], shipped=False) == ["a.db"]
+    assert sources([shipped]) == [shipped], "none is read twice"
+    assert shipped not in sources(shipped=False)
 
 
 def test_a_user_who_never_tuned_gets_a_shipped_record() -> None:

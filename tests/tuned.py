@@ -44,7 +44,8 @@ def records(workload: str) -> list[Record]:
 
 def falsified(record: Record, packets: int) -> Record:
     """Return a record that claims another figure."""
-    return replace(record, counts=replace(record.counts, packets_total=packets))
+    counts = replace(record.counts, packets_total=packets, packets_critical=packets)
+    return replace(record, counts=counts)
 
 
 def stale(record: Record) -> Record:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from vrmpy_tune.errors import NoValidCandidateError, UsageError
-from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.measurement import DEFAULT_METRIC, METRICS
 from vrmpy_tune.model.opening import is_model
 from vrmpy_tune.target import HexagonTarget, parse_target
 from vrmpy_tune.workload import Workload, parse_workload
@@ -29,13 +29,14 @@ def tune(
     *,
     target: HexagonTarget | str = "hexagon-v68",
     device: str = "qemu",
-    metric: str = METRICS[0],
+    metric: str = DEFAULT_METRIC,
     trials: int | None = None,
     time_s: float | None = None,
     effort: str = "normal",
     seed: int = 0,
     records: str | None = None,
     transfer: bool = True,
+    shipped: bool = True,
     early_stop: bool = True,
     events: Callable[[Event], None] = lambda _: None,
 ) -> TuneResult:
@@ -60,6 +61,7 @@ def tune(
         seed=seed,
         records=records,
         transfer=transfer,
+        shipped=shipped,
         early_stop=early_stop,
         events=events,
     )
@@ -78,6 +80,7 @@ def compile(
     output: Path | str,
     target: HexagonTarget | str = ...,
     records: Records | Sequence[Records] | None = ...,
+    shipped: bool = ...,
     **options: Any,
 ) -> CompileReport: ...
 
@@ -89,6 +92,7 @@ def compile(
     output: Path | str | None = ...,
     target: HexagonTarget | str = ...,
     records: Records | Sequence[Records] | None = ...,
+    shipped: bool = ...,
     **options: Any,
 ) -> CompiledModel: ...
 
@@ -99,6 +103,7 @@ def compile(
     output: Path | str | None = None,
     target: HexagonTarget | str = "hexagon-v68",
     records: Records | Sequence[Records] | None = None,
+    shipped: bool = True,
     **options: Any,
 ) -> CompileReport | CompiledModel:
     """Compile workloads, or a model, with the records that apply.
@@ -113,7 +118,9 @@ def compile(
     target:
         A target or its name.
     records:
-        Stores to look in, in order; by default the user's own, then those that ship.
+        Stores to look in, in order; by default the user's own, if there is one.
+    shipped:
+        Whether to look in the records that ship, too, after the others.
     options:
         ``metric``, ``device``, ``strict``, ``exact`` of
         :func:`vrmpy_tune.model.compile.compile_network` or
@@ -131,7 +138,7 @@ def compile(
     >>> net = vt.compile("model.onnx", strict=True)  # doctest: +SKIP
     >>> logits = net.run(device="qemu", image=pixels)  # doctest: +SKIP
     """
-    hexagon, sources = _target(target), _stores(records)
+    hexagon, where = _target(target), _stores(records, shipped)
     if isinstance(workloads, Path) or (isinstance(workloads, str) and is_model(workloads)):
         from vrmpy_tune.model.compiled import compile_model
 
@@ -139,7 +146,7 @@ def compile(
             Path(workloads),
             output=None if output is None else Path(output),
             target=hexagon,
-            records=sources,
+            records=where,
             **options,
         )
     if output is None:
@@ -150,7 +157,7 @@ def compile(
     return compile_workloads(
         [_workload(workload) for workload in chosen],
         target=hexagon,
-        records=sources,
+        records=where,
         output=Path(output),
         **options,
     )
@@ -161,6 +168,7 @@ def applied(
     records: Records | Sequence[Records] | None = None,
     *,
     target: HexagonTarget | str = "hexagon-v68",
+    shipped: bool = True,
     metrics: Sequence[str] = METRICS,
 ) -> Iterator[AppliedReport]:
     """Make records the current MetaSchedule database, for any TVM user.
@@ -168,6 +176,13 @@ def applied(
     Inside the context ``relax.transform.MetaScheduleApplyDatabase()`` replaces each function that
     computes a workload with records (the programs of :mod:`search_spaces`, on packed or plain
     weights) by its tuned form.
+
+    Parameters
+    ----------
+    records, target, shipped:
+        As for :func:`compile`.
+    metrics:
+        Metrics to accept, in order of preference.
 
     Yields
     ------
@@ -186,7 +201,7 @@ def applied(
     require_toolchain()
     hexagon = _target(target)
     report = AppliedReport()
-    with open_stores(_stores(records)) as reader:
+    with open_stores(_stores(records, shipped)) as reader:
         view = DatabaseView(reader, hexagon, metrics, report)
         with hexagon.tvm_target(), view:
             yield report
@@ -200,11 +215,8 @@ def _target(value: HexagonTarget | str) -> HexagonTarget:
     return parse_target(value) if isinstance(value, str) else value
 
 
-def _stores(value: Records | Sequence[Records] | None) -> list[str]:
-    if value is None:
-        from vrmpy_tune.records.shipped import default_sources
+def _stores(value: Records | Sequence[Records] | None, shipped: bool) -> list[str]:
+    from vrmpy_tune.records.shipped import sources
 
-        return default_sources()
-    if isinstance(value, (str, Path)):
-        return [str(value)]
-    return [str(one) for one in value]
+    given = [value] if isinstance(value, (str, Path)) else value
+    return sources(given, shipped=shipped)

@@ -44,11 +44,17 @@ HVX_TIME_8GEN1: Final = "hvx-time/sd8gen1/1"
 HVX_TIME_888: Final = "hvx-time/sd888/1"
 """Metrics: estimated nanoseconds on all contexts of a device (:mod:`vrmpy_tune.device.timing`)."""
 
-PACKET_METRICS: Final = (QEMU_PACKETS, QEMU_CRITICAL)
+PACKET_METRICS: Final = (QEMU_CRITICAL, QEMU_PACKETS)
 TIME_METRICS: Final = (HVX_TIME_8GEN1, HVX_TIME_888)
 
 METRICS: Final = (*PACKET_METRICS, *TIME_METRICS)
-"""Metrics in the order in which compilation looks records up."""
+"""Metrics in the order in which compilation looks records up.
+
+Kernels run on all contexts, so that what the busiest of them executes comes first.
+"""
+
+DEFAULT_METRIC: Final = METRICS[0]
+"""What a search ranks by, and a benchmark measures, unless told otherwise."""
 
 
 def is_time(metric: str) -> bool:
@@ -57,8 +63,11 @@ def is_time(metric: str) -> bool:
 
 
 def figure_text(value: int, metric: str) -> str:
-    """Return a figure of a metric with its unit: ``"1,234 packets"``, ``"1.234 us"``."""
-    return f"{value / 1e3:,.3f} us" if is_time(metric) else f"{value:,} packets"
+    """Return a figure of a metric with its unit, for example ``"1,234 packets"``."""
+    if is_time(metric):
+        return f"{value / 1e3:,.3f} us"
+    where = " on the critical path" if metric == QEMU_CRITICAL else ""
+    return f"{value:,} packets{where}"
 
 
 @dataclass(frozen=True)
@@ -125,14 +134,6 @@ class Counts:
         busiest = max(self.context_packets)
         return sum(self.context_packets) / (len(self.context_packets) * busiest) if busiest else 1.0
 
-    def packets(self, metric: str) -> int:
-        """Return the packets that a metric is about: of all contexts, or of the busiest."""
-        return self.packets_total if metric == QEMU_PACKETS else self.packets_critical
-
-    def bounded(self, metric: str) -> int:
-        """Return what stands beside a packet bound: all packets, where the metric is a time."""
-        return self.packets_total if is_time(metric) else self.packets(metric)
-
     def value(self, metric: str) -> int:
         """Return the figure that ``metric`` ranks by: packets, or nanoseconds.
 
@@ -145,7 +146,7 @@ class Counts:
             if self.time is None or self.time.metric != metric:
                 raise ValueError(f"{metric} was not estimated in this run")
             return self.time.nanoseconds
-        return self.packets(metric)
+        return self.packets_total if metric == QEMU_PACKETS else self.packets_critical
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import pytest
 from tests.bench.conftest import TINY, UNHEARD, Bench
 from tests.tuned import CONV, DENSE, UNKNOWN, V68, records, stale, tuned_store
 from vrmpy_tune.bench import bench_suite
-from vrmpy_tune.bench.compare import comparable, compared, summary
+from vrmpy_tune.bench.compare import beside_fixed, comparable, compared, summary, worst_to_fixed
 from vrmpy_tune.bench.row import FIXED, METASCHEDULE, OWN_SYSTEMS, TUNED, Row
 from vrmpy_tune.bench.run import stands_beside
 from vrmpy_tune.device.fake import FakeDevice, Fault
 from vrmpy_tune.errors import DeviceError, StoreError, UsageError
 from vrmpy_tune.records import open_store
-from vrmpy_tune.suites import suite_called
+from vrmpy_tune.suites import SUITES, suite_called
 from vrmpy_tune.suites.peer_rows import peer_rows
 from vrmpy_tune.target import TARGETS
 
@@ -110,15 +110,60 @@ def test_a_stale_record_is_said_to_be(fake_bench: Bench, tmp_path: Path) -> None
     assert "no longer replay" in tuned[DENSE]["reason"]
 
 
-def test_the_critical_path_is_measured_with_records_of_the_other_metric(fake_bench: Bench) -> None:
-    document = fake_bench(metric="qemu-critical/1").as_json()
+def test_one_context_is_measured_with_records_of_the_other_metric(fake_bench: Bench) -> None:
+    document = fake_bench(metric="qemu-packets/1").as_json()
     row = rows_of(document, TUNED)[DENSE]
+    assert records(DENSE)[0].metric == "qemu-critical/1"
     assert row["record"] == records(DENSE)[0].id
+    assert row["contexts"] == 1
+
+
+def test_the_critical_path_stands_beside_one_context_and_the_fixed_rule(
+    fake_bench: Bench, tmp_path: Path
+) -> None:
+    own = records(DENSE)[0]
+    with open_store(tmp_path / "both.db") as store:
+        store.add_many([own, own.under("qemu-packets/1")])
+    where = [str(tmp_path / "both.db")]
+    document = fake_bench(metric="qemu-critical/1", records=where).as_json()
+    row, fixed = (rows_of(document, system)[DENSE] for system in (TUNED, FIXED))
+    assert row["record"] == own.id
     assert row["contexts"] == V68.contexts
-    assert row["macs_per_packet"] == row["macs"] / row["packets_critical"]
-    total = row["packets_total"]
-    assert row["balance"] == total / (V68.contexts * row["packets_critical"])
-    assert row["ratio_to_one_context"] == records(DENSE)[0].value / total
+    total, critical = row["packets_total"], row["packets_critical"]
+    assert row["macs_per_packet"] == row["macs"] / total, "of all contexts, by any metric"
+    assert row["balance"] == total / (V68.contexts * critical)
+    assert row["ratio_to_one_context"] == own.counts.packets_total / total
+    assert row["packets_to_fixed"] == total / fixed["packets_total"]
+    assert row["critical_to_fixed"] == critical / fixed["packets_critical"]
+    (entry,) = [
+        one
+        for one in document["summary"]
+        if (one["variant"], one["system"]) == (row["variant"], TUNED)
+    ]
+    assert entry["worst_critical_to_fixed"] == row["critical_to_fixed"]
+    assert entry["worst_critical_to_fixed_workload"] == DENSE
+
+
+def test_the_worst_ratios_to_the_fixed_rule_are_the_largest() -> None:
+    rows = [
+        Row("a", TUNED, "qemu-critical/1", 103, 25), Row("a", FIXED, "qemu-critical/1", 100, 50),
+        Row("b", TUNED, "qemu-critical/1", 90, 60), Row("b", FIXED, "qemu-critical/1", 100, 50),
+        Row("c", TUNED, "qemu-critical/1", 90, 60), Row("c", FIXED, "qemu-critical/1"),
+    ]  # fmt: skip
+    assert worst_to_fixed(beside_fixed(rows)) == {
+        "worst_packets_to_fixed": 1.03,
+        "worst_packets_to_fixed_workload": "a",
+        "worst_critical_to_fixed": 1.2,
+        "worst_critical_to_fixed_workload": "b",
+    }
+    assert worst_to_fixed([])["worst_packets_to_fixed"] is None
+
+
+def test_suites_are_measured_by_the_critical_path_but_for_peers_which_had_one_thread() -> None:
+    by_packets = [name for name in SUITES if suite_called(name).metric == "qemu-packets/1"]
+    assert by_packets == ["peers"]
+    others = {suite_called(name).metric for name in SUITES if name != "peers"}
+    assert others == {"qemu-critical/1"}
 
 
 def test_an_interrupted_run_keeps_the_rows_it_has(

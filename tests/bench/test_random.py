@@ -12,6 +12,7 @@ from tests.bench.conftest import TINY, without_compiler
 from tests.tuned import CONV, DENSE, UNKNOWN, V68, records, tuned_store
 from vrmpy_tune.bench import BenchReport, bench_random
 from vrmpy_tune.bench.random_run import flat_bound
+from vrmpy_tune.bench.row import FIXED, TUNED
 from vrmpy_tune.errors import NoValidCandidateError
 from vrmpy_tune.records import open_store
 from vrmpy_tune.suites import Suite
@@ -30,9 +31,8 @@ def fake_random(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(**options: Any) -> BenchReport:
         where = [str(tmp_path / "new.db"), str(tuned_store())]
-        return bench_random(
-            3, seed=5, target=V68, metric="qemu-packets/1", records=where, trials=2, **options
-        )
+        defaults = {"target": V68, "metric": "qemu-packets/1", "records": where, "trials": 2}
+        return bench_random(3, seed=5, **{**defaults, **options})
 
     return run
 
@@ -76,8 +76,9 @@ def test_workloads_with_records_are_measured_and_the_others_tuned_first(
     fake_random: Run, tmp_path: Path
 ) -> None:
     document = fake_random().as_json()
-    rows = {row["workload"]: row for row in document["rows"]}
-    assert set(rows) == {DENSE, CONV, UNKNOWN}
+    rows = {row["workload"]: row for row in document["rows"] if row["system"] == TUNED}
+    fixed = {row["workload"]: row for row in document["rows"] if row["system"] == FIXED}
+    assert set(rows) == set(fixed) == {DENSE, CONV, UNKNOWN}
     assert rows[DENSE]["record"] == records(DENSE)[0].id
     with open_store(tmp_path / "new.db") as store:
         assert store.workloads() == [UNKNOWN]
@@ -85,6 +86,9 @@ def test_workloads_with_records_are_measured_and_the_others_tuned_first(
     summary = document["random"]
     assert (summary["seed"], summary["trials"]) == (5, 2)
     assert (summary["wrong"], summary["without_schedule"]) == (0, 0)
+    ratios = [rows[text]["packets_total"] / fixed[text]["packets_total"] for text in rows]
+    assert [row["packets_to_fixed"] for row in rows.values()] == ratios
+    assert summary["worst_packets_to_fixed"] == max(ratios)
     assert summary["median_bound_fraction"] == sorted(r["bound_fraction"] for r in rows.values())[1]
 
 
@@ -98,5 +102,18 @@ def test_a_workload_without_a_candidate_is_counted_and_loses_nobody_else(
     told: list[str] = []
     document = fake_random(progress=told.append).as_json()
     assert document["random"]["without_schedule"] == 1
-    assert sum(row["verified"] is True for row in document["rows"]) == 2
+    tuned = [row for row in document["rows"] if row["system"] == TUNED]
+    assert sum(row["verified"] is True for row in tuned) == 2
     assert "No candidate was verified." in told
+
+
+def test_named_workloads_are_measured_like_random_ones(
+    fake_random: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = Suite("random", "nothing at random", ())
+    monkeypatch.setattr("vrmpy_tune.bench.random_run.random_suite", lambda *_: nothing)
+    document = fake_random(workloads=[parse_workload(UNKNOWN)]).as_json()
+    assert {row["workload"] for row in document["rows"]} == {UNKNOWN}
+    assert {row["variant"] for row in document["rows"]} == {"named"}
+    assert document["random"]["without_schedule"] == 0
+    assert document["random"]["worst_critical_to_fixed"] is not None

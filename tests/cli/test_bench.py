@@ -14,6 +14,7 @@ from tests.records.samples import record
 from tests.report.rows import document
 from vrmpy_tune.bench.row import OWN_SYSTEMS, TUNED
 from vrmpy_tune.records import open_store
+from vrmpy_tune.records.shipped import shipped_records
 
 Replace = Callable[..., None]
 
@@ -65,7 +66,40 @@ def test_untuned_decides_which_systems_are_measured(
     command("bench", "--suite", "peers", *variant, "--records", "a.db", *flags)
     assert (asked["systems"], asked["find_out"]) == (systems, find_out)
     assert asked["variants"] == ("u8u8-i32", "i8i8-i32")
+    assert asked["records"] == ["a.db", str(shipped_records())]
+
+
+def test_the_records_that_ship_count_besides_those_named_unless_they_are_left_out(
+    command: Command, asked: dict[str, Any]
+) -> None:
+    ended = command("bench", "--suite", "peers", "--records", "a.db")
+    assert "--no-shipped leaves them out" in ended.stderr
+    ended = command("bench", "--suite", "peers", "--records", "a.db", "--no-shipped")
     assert asked["records"] == ["a.db"]
+    assert "--no-shipped" not in ended.stderr
+
+
+def test_the_critical_path_is_measured_but_for_peers_unless_another_metric_is_asked_for(
+    command: Command, asked: dict[str, Any]
+) -> None:
+    for arguments, metric in (
+        (("--random", "3"), "qemu-critical/1"),
+        (("--suite", "operators"), "qemu-critical/1"),
+        (("--suite", "peers"), "qemu-packets/1"),
+        (("--suite", "peers", "--metric", "qemu-critical/1"), "qemu-critical/1"),
+    ):
+        assert command("bench", *arguments).code == 0
+        assert asked["metric"] == metric
+
+
+def test_workloads_may_be_named_instead_of_a_suite_and_not_besides(
+    command: Command, asked: dict[str, Any]
+) -> None:
+    assert command("bench", DENSE, "--no-shipped").code == 0
+    assert (asked["what"], [str(one) for one in asked["workloads"]]) == (0, [DENSE])
+    assert asked["shipped"] is False
+    assert command("bench", DENSE, "--suite", "peers").code == 2
+    assert command("bench").code == 2
 
 
 def test_random_workloads_have_a_number_a_seed_and_a_budget(

@@ -13,6 +13,7 @@ from tests.cli.conftest import Command
 from tests.cli.fakes import COMPILED, CONV, DENSE, RAN, TUNED, Report, fake_tune, measured
 from tests.records.samples import record
 from vrmpy_tune.records import open_store
+from vrmpy_tune.records.shipped import shipped_records
 from vrmpy_tune.workload import parse_workload
 
 Replace = Callable[..., None]
@@ -79,8 +80,8 @@ def test_compile_prints_untuned_and_tuned_packets_their_ratio_and_the_records(
     replace("vrmpy_tune.compiler", compile_workloads=lambda *_, **__: Report(COMPILED))
     printed = command("compile", DENSE, CONV, "-o", "out", "--compare-untuned").stdout
     assert (
-        "untuned 3,123,450 packets, tuned 312,345 packets, ratio 10.00, 241.7 MACs/packet, "
-        "94.4% of the ceiling" in printed
+        "untuned 3,123,450 packets, tuned 312,345 packets (80,123 on the critical path), "
+        "ratio 10.00, 241.7 MACs/packet, 94.4% of the ceiling" in printed
     )
     assert "record abababababababab applied (other toolchain), output verified" in printed
     assert "missing: No record of" in printed
@@ -95,10 +96,26 @@ def test_compile_without_verification_opens_no_device(command: Command, replace:
         return Report(COMPILED)
 
     replace("vrmpy_tune.compiler", compile_workloads=compile_workloads)
-    command("compile", DENSE, "-o", "out", "--no-verify", "--records", "a", "--records", "b")
+    command("compile", DENSE, "-o", "out", "--no-verify")
     assert asked["device"] is None
-    assert asked["records"] == ["a", "b"]
     assert asked["output"] == Path("out")
+
+
+def test_compile_looks_in_named_stores_and_those_that_ship_unless_they_are_left_out(
+    command: Command, replace: Replace
+) -> None:
+    asked: list[list[str]] = []
+
+    def compile_workloads(_workloads: object, *, records: list[str], **_: Any) -> Report:
+        asked.append(records)
+        return Report(COMPILED)
+
+    replace("vrmpy_tune.compiler", compile_workloads=compile_workloads)
+    named = ("compile", DENSE, "-o", "out", "--records", "a", "--records", "b")
+    ended = command(*named)
+    assert "--no-shipped leaves them out" in ended.stderr
+    command(*named, "--no-shipped")
+    assert asked == [["a", "b", str(shipped_records())], ["a", "b"]]
 
 
 def test_run_prints_a_line_for_each_layer_when_profiling(

@@ -23,7 +23,7 @@ from vrmpy_tune.errors import (
     MissingRecordError,
     VerificationError,
 )
-from vrmpy_tune.measurement import QEMU_CRITICAL
+from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.records import open_store
 from vrmpy_tune.target import TARGETS
 
@@ -80,7 +80,7 @@ def test_strict_refuses_a_miss_before_anything_is_written(
     assert caught.value.exit_code == 3
     assert not (tmp_path / "out").exists()
     with pytest.raises(MissingRecordError):
-        compiled(strict=True, metric=QEMU_CRITICAL)
+        compiled(strict=True, metric=QEMU_PACKETS)
 
 
 def _store(tmp_path: Path, *kept: object) -> list[str]:

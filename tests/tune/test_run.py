@@ -19,7 +19,7 @@ from vrmpy_tune.errors import (
     ToolchainError,
     UsageError,
 )
-from vrmpy_tune.measurement import QEMU_CRITICAL, Outcome
+from vrmpy_tune.measurement import QEMU_CRITICAL, QEMU_PACKETS, Outcome
 from vrmpy_tune.records import open_store
 from vrmpy_tune.tune.events import (
     CandidateMeasured,
@@ -141,30 +141,42 @@ def test_a_time_limit_ends_the_run_early(fake_run: FakeRun) -> None:
     assert not result.interrupted
 
 
-def test_hopeless_candidates_are_cut_and_counted(fake_run: FakeRun) -> None:
+@pytest.mark.parametrize(
+    ("metric", "packets", "failures"),
+    [
+        (QEMU_PACKETS, 150, {}),
+        (QEMU_PACKETS, 151, {"cut": 16}),
+        # Spread evenly over four contexts, so many packets would be a path of 150.
+        (QEMU_CRITICAL, 600, {}),
+        (QEMU_CRITICAL, 601, {"cut": 16}),
+    ],
+)
+def test_hopeless_candidates_are_cut_and_counted(
+    fake_run: FakeRun, metric: str, packets: int, failures: dict[str, int]
+) -> None:
     workload = parse_workload(DENSE)
-    costs = iter([100] * 16 + [401] * 1000)
+    costs = iter([100] * 16 + [packets] * 1000)
     device = FakeDevice(oracle(workload), packets=lambda _: next(costs))
-    (result,) = fake_run(DENSE, device=device, trials=32)
-    assert result.failures == {"cut": 16}
+    (result,) = fake_run(DENSE, device=device, trials=32, metric=metric)
+    assert result.failures == failures
     assert result.best.value == 100
 
 
 def test_another_metric_is_another_key(fake_run: FakeRun, tmp_path: Path) -> None:
     fake_run(DENSE, trials=16)
-    (result,) = fake_run(DENSE, trials=16, metric=QEMU_CRITICAL)
+    (result,) = fake_run(DENSE, trials=16, metric=QEMU_PACKETS)
     assert result.recalled == 0
-    assert result.best.metric == QEMU_CRITICAL
+    assert result.best.metric == QEMU_PACKETS
     with open_store(tmp_path / "store.db", readonly=True) as store:
-        assert len(store.query(metric=QEMU_CRITICAL)) == 16
+        assert len(store.query(metric=QEMU_PACKETS)) == 16
 
 
 def test_the_resuming_command_repeats_every_option(fake_run: FakeRun, tmp_path: Path) -> None:
     events: list[Event] = []
-    fake_run(DENSE, trials=4, seed=3, time_s=60.0, metric=QEMU_CRITICAL, events=events)
+    fake_run(DENSE, trials=4, seed=3, time_s=60.0, metric=QEMU_PACKETS, events=events)
     (started,) = [event for event in events if isinstance(event, RunStarted)]
     assert started.resume_command == (
-        f"vrmpy-tune tune {DENSE} --target hexagon-v68 --metric {QEMU_CRITICAL} --trials 4 "
+        f"vrmpy-tune tune {DENSE} --target hexagon-v68 --metric {QEMU_PACKETS} --trials 4 "
         f"--time 60.0 --effort quick --seed 3 --records {tmp_path}/store.db "
         "--no-transfer --no-early-stop"
     )

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.bench.row import OWN_SYSTEMS, Row
+from vrmpy_tune.bench.row import FIXED, OWN_SYSTEMS, TUNED, Row
 from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.measurement import QEMU_PACKETS, is_time
 from vrmpy_tune.suites.peer_rows import Peer, peer_rows
@@ -47,6 +47,39 @@ def comparable(row: Row, target: HexagonTarget) -> list[Peer]:
     return sorted(found, key=lambda peer: peer.packets)
 
 
+def beside_fixed(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with the fixed rule's packets, and ratios to them, beside the tuned ones.
+
+    Ratios are the tuned kernel's packets over the fixed rule's: above 1.0, tuning made it worse.
+    """
+    fixed = {row.workload: row for row in rows if row.system == FIXED and row.packets_total}
+
+    def beside(row: Row) -> Row:
+        untuned = fixed.get(row.workload)
+        if row.system != TUNED or untuned is None or not row.packets_total:
+            return row
+        total, critical = untuned.packets_total or 0, untuned.packets_critical or 0
+        more = {
+            "fixed_packets_total": total,
+            "fixed_packets_critical": critical,
+            "packets_to_fixed": row.packets_total / total,
+            "critical_to_fixed": (row.packets_critical or 0) / critical,
+        }
+        return replace(row, more={**row.more, **more})
+
+    return [beside(row) for row in rows]
+
+
+def worst_to_fixed(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the largest ratios to the fixed rule's packets, and the workloads that have them."""
+    found: dict[str, Any] = {}
+    for name in ("packets_to_fixed", "critical_to_fixed"):
+        known = [(row.more[name], row.workload) for row in rows if name in row.more]
+        ratio, workload = max(known, default=(None, None))
+        found |= {f"worst_{name}": ratio, f"worst_{name}_workload": workload}
+    return found
+
+
 def compared(rows: Sequence[Row], target: HexagonTarget) -> list[Row]:
     """Return the rows with what each of ours is compared with added to its fields."""
     packets = {(row.workload, row.system): row.packets_total for row in rows if row.packets_total}
@@ -54,7 +87,7 @@ def compared(rows: Sequence[Row], target: HexagonTarget) -> list[Row]:
         replace(row, more={**row.more, **_comparison(row, packets, target)})
         if row.system in OWN_SYSTEMS
         else row
-        for row in rows
+        for row in beside_fixed(rows)
     ]
 
 
@@ -100,7 +133,7 @@ def _group(variant: str | None, system: str, rows: Sequence[Row]) -> dict[str, A
             "least_layer": least[1],
             "rows": len(values),
         }
-    return entry
+    return entry | worst_to_fixed(rows)
 
 
 def _comparison(

@@ -16,7 +16,7 @@ from vrmpy_tune.bench.metaschedule import (
 from vrmpy_tune.bench.row import FIXED, METASCHEDULE, TUNED, Row, measured, missing, of_default
 from vrmpy_tune.bench.tvm_rules import why_not
 from vrmpy_tune.compiler.choice import applicable, fixed_schedule
-from vrmpy_tune.compiler.compile import untuned_packets
+from vrmpy_tune.compiler.compile import untuned_counts
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.errors import VerificationError, VrmpyTuneError
 from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, QEMU_PACKETS, is_time
@@ -121,10 +121,11 @@ class Bench:
     def _beside_naive(self, row: Row, workload: Workload) -> Row:
         """Add what the operator takes as TVM compiles it unscheduled."""
         try:
-            packets = untuned_packets(workload, self.target, self.pool, self.device, self.metric)
+            untuned = untuned_counts(workload, self.target, self.pool, self.device)
         except VrmpyTuneError as error:
             more: dict[str, Any] = {"naive_packets": None, "naive_reason": one_line(error)}
         else:
+            packets = untuned.value(self.metric)
             more = {"naive_packets": packets, "ratio_to_naive": packets / (row.value or packets)}
         return replace(row, more={**row.more, **more})
 

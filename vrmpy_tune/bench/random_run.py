@@ -1,4 +1,7 @@
-"""Random workloads: tuned with a small budget each, then measured against the packet bound."""
+"""Random and named workloads: tuned with a small budget each, then measured.
+
+They stand beside the packet bound, and beside what they are compiled with untuned.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from vrmpy_tune.bench.row import TUNED, Row
+from vrmpy_tune.bench.compare import beside_fixed, worst_to_fixed
+from vrmpy_tune.bench.row import FIXED, TUNED, Row
 from vrmpy_tune.bench.run import BenchReport, measure_members, writable_store
 from vrmpy_tune.errors import NoValidCandidateError, StoreError, VrmpyTuneError
 from vrmpy_tune.records.location import open_store
+from vrmpy_tune.suites import Member
 from vrmpy_tune.suites.random_workloads import random_suite
 from vrmpy_tune.tune.events import Interrupted, RunFinished
 from vrmpy_tune.workload import Conv2d, Dense, Workload, ceildiv, parse_workload
@@ -20,12 +25,16 @@ if TYPE_CHECKING:
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.events import Event
 
+NAMED: Final = "named"
+"""Variant of the workloads that are not random."""
+
 TRIALS: Final = 16
 """Candidates a workload, by default."""
 
 
 def bench_random(
     number: int,
+    workloads: Sequence[Workload] = (),
     *,
     seed: int,
     target: HexagonTarget,
@@ -34,20 +43,25 @@ def bench_random(
     device: str = "qemu",
     trials: int = TRIALS,
     effort: str = "quick",
+    shipped: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> BenchReport:
-    """Measure random workloads, tuning those that have no record that applies.
+    """Measure random workloads, and named ones, tuning those that have no record that applies.
 
     Parameters
     ----------
     number, seed:
         How many, and which.
+    workloads:
+        Further workloads.
     target, metric, device:
         What for, by what, and where.
     records:
         Stores to look in; new records go to the first that can be written, else the user's own.
     trials, effort:
         Budget of each workload, and settings of its search.
+    shipped:
+        Whether searches may start from records that ship.
     progress:
         Told a line for each step.
 
@@ -56,32 +70,37 @@ def bench_random(
     DeviceError, StoreError, ToolchainError
         If nothing can be measured at all.
     """
-    members = random_suite(number, seed).members
+    named = tuple(Member(str(one), NAMED, str(one)) for one in workloads)
+    members = (*random_suite(number, seed).members, *named)
     where = writable_store(records)
     with open_store(where):
         pass  # it exists from here on
     sources = list(dict.fromkeys((*records, where)))
 
-    def measure(tell: Callable[[str], None]) -> tuple[list[Row], bool]:
+    def measure(
+        systems: Sequence[str], tell: Callable[[str], None] = lambda _: None
+    ) -> tuple[list[Row], bool]:
         return measure_members(
-            members, (TUNED,), target=target, metric=metric, records=sources, device=device,
+            members, systems, target=target, metric=metric, records=sources, device=device,
             progress=tell,
         )  # fmt: skip
 
-    rows, interrupted = measure(lambda _: None)
+    rows, interrupted = measure((TUNED,))
     wanted = [parse_workload(row.workload) for row in rows if row.record is None]
-    progress(f"{number - len(wanted)} of {number} have records; the others are tuned first.")
+    known = len(members) - len(wanted)
+    progress(f"{known} of {len(members)} have records; the others are tuned first.")
     failures: dict[str, int] = {}
     if wanted and not interrupted:
         options: dict[str, Any] = {
             "target": target, "metric": metric, "device": device, "trials": trials,
-            "effort": effort, "seed": seed, "records": where,
+            "effort": effort, "seed": seed, "records": where, "shipped": shipped,
         }  # fmt: skip
         interrupted = _tune(wanted, failures, progress, options)
-        if not interrupted:
-            rows, interrupted = measure(progress)
-    rows = [replace(row, more={**row.more, **_flat(row)}) for row in rows]
-    summary = {"number": number, "seed": seed, "trials": trials, **_summary(rows)}
+    if not interrupted:
+        rows, interrupted = measure((TUNED, FIXED), progress)
+    rows = [replace(row, more={**row.more, **_flat(row)}) for row in beside_fixed(rows)]
+    tuned = [row for row in rows if row.system == TUNED]
+    summary = {"number": number, "seed": seed, "trials": trials, **_summary(tuned)}
     return BenchReport(
         "random", metric, target.name, tuple(rows), interrupted,
         {"random": {**summary, "failed_candidates": dict(sorted(failures.items()))}},
@@ -164,4 +183,5 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         "least_flat_bound_fraction": min(flat, default=None),
         "wrong": sum(row.verified is False for row in rows),
         "without_schedule": sum(row.record is None and row.verified is not False for row in rows),
+        **worst_to_fixed(rows),
     }

@@ -85,16 +85,14 @@ class Row:
     @property
     def value(self) -> int | None:
         """The figure that the metric ranks by."""
-        return self.nanoseconds if is_time(self.metric) else self._packets
+        if is_time(self.metric):
+            return self.nanoseconds
+        return self.packets_total if self.metric == QEMU_PACKETS else self.packets_critical
 
     @property
     def macs_per_packet(self) -> float | None:
-        """Multiply-accumulates a packet: of the critical path, where all contexts count."""
-        return self.macs / self._packets if self.macs is not None and self._packets else None
-
-    @property
-    def _packets(self) -> int | None:
-        return self.packets_total if self.metric == QEMU_PACKETS else self.packets_critical
+        """Multiply-accumulates a packet, of all contexts together."""
+        return self.macs / self.packets_total if self.macs and self.packets_total else None
 
     @property
     def bound_fraction(self) -> float | None:

@@ -11,16 +11,19 @@ from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
     Device,
     Json,
+    Shipped,
     Sources,
     SuiteName,
     Target,
     Variants,
+    Workloads,
     check_metric,
+    read_workloads,
     stores,
 )
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.errors import EXIT_INTERRUPTED, UsageError
-from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.measurement import DEFAULT_METRIC, QEMU_PACKETS
 from vrmpy_tune.report.figure import check_directory, check_figure_file
 from vrmpy_tune.suites import suite_called
 from vrmpy_tune.target import parse_target
@@ -32,12 +35,15 @@ if TYPE_CHECKING:
 
 
 def bench(
+    workloads: Workloads = None,
     *,
     suite: SuiteName = None,
     variant: Variants = None,
     random: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Instead of a suite: N random workloads."),
+        typer.Option(
+            min=1, metavar="N", help="Instead of a suite: N random workloads, and those named."
+        ),
     ] = None,
     seed: Annotated[
         int,
@@ -46,14 +52,22 @@ def bench(
         ),
     ] = 0,
     trials: Annotated[
-        int, typer.Option(min=1, help="With --random: candidates for one without a record.")
+        int, typer.Option(min=1, help="Without a suite: candidates for one without a record.")
     ] = 16,
     effort: Annotated[
-        str, typer.Option(help=f"With --random: how to search; one of {', '.join(EFFORTS)}.")
+        str, typer.Option(help=f"Without a suite: how to search; one of {', '.join(EFFORTS)}.")
     ] = "quick",
     target: Target = DEFAULT_TARGET,
-    metric: Annotated[str, typer.Option(help="What is measured.")] = QEMU_PACKETS,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What is measured, and which records are best. By default "
+            f"{DEFAULT_METRIC}; for the suite peers {QEMU_PACKETS}, for peers ran on one thread.",
+            show_default=False,
+        ),
+    ] = None,
     records: Sources = None,
+    shipped: Shipped = True,
     device: Device = "qemu",
     untuned: Annotated[
         bool | None,
@@ -90,17 +104,20 @@ def bench(
     Each record is applied, built, run and verified again. Two kinds of rows are not measured now:
     other systems' are published figures (vrmpy_tune/suites/peers.csv), and MetaSchedule's
     defaults, once --untuned has found them, are taken from the store.
+
+    Named or random workloads without a record are tuned first.
     """
     chosen = None if suite is None else suite_called(suite)
-    if (chosen is None) == (random is None):
-        raise UsageError("Name either a --suite or a number of --random workloads.")
+    named = read_workloads(workloads or ())
+    if (chosen is None) == (random is None and not named):
+        raise UsageError("Name either a --suite, or a number of --random workloads, or workloads.")
     if chosen is None and (variant or untuned is not None or exact or candidates):
         raise UsageError("--variant, --untuned, --candidates and --exact belong to a --suite.")
     if chosen is not None:
         chosen.select(tuple(variant or ()))
     options: dict[str, Any] = {
         "target": parse_target(target),
-        "metric": check_metric(metric),
+        "metric": check_metric(metric) or (chosen.metric if chosen else DEFAULT_METRIC),
         "device": device,
         "progress": say,
         **({"candidates": candidates} if candidates else {}),
@@ -115,9 +132,10 @@ def bench(
     from vrmpy_tune.report.bench_table import print_bench, write_csv
 
     with one_document(as_json) as emit:
-        options["records"] = stores(records)
+        options["records"] = stores(records, shipped=shipped)
         if chosen is None:
-            document = _random(random or 0, seed, trials, effort, options)
+            search = {"seed": seed, "trials": trials, "effort": effort, "shipped": shipped}
+            document = _random(random or 0, workloads=named, **search, **options)
         else:
             document = _suite(chosen, tuple(variant or ()), untuned, exact, options)
         if csv is not None:
@@ -132,12 +150,10 @@ def bench(
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _random(
-    number: int, seed: int, trials: int, effort: str, options: dict[str, Any]
-) -> dict[str, Any]:
+def _random(number: int, **options: Any) -> dict[str, Any]:
     from vrmpy_tune.bench import bench_random
 
-    return bench_random(number, seed=seed, trials=trials, effort=effort, **options).as_json()
+    return bench_random(number, **options).as_json()
 
 
 def _suite(

@@ -11,6 +11,7 @@ from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
     Device,
     Json,
+    Shipped,
     Sources,
     SuiteName,
     Target,
@@ -41,6 +42,7 @@ def compile_kernels(
     ],
     target: Target = DEFAULT_TARGET,
     records: Sources = None,
+    shipped: Shipped = True,
     metric: Annotated[
         str | None, typer.Option(help="Only records of this metric; else in order.")
     ] = None,
@@ -70,7 +72,7 @@ def compile_kernels(
             raise UsageError("--compare-untuned is for workloads, not for models.")
         options = {"metric": metric, "device": device if verify else None}
         _compile_model(
-            model, hexagon, stores(records), output, as_json,
+            model, hexagon, stores(records, shipped=shipped), output, as_json,
             **options, strict=strict, exact=exact,
         )  # fmt: skip
         return
@@ -82,7 +84,7 @@ def compile_kernels(
         report = compile_workloads(
             chosen,
             target=hexagon,
-            records=stores(records),
+            records=stores(records, shipped=shipped),
             output=output,
             metric=metric,
             device=device if verify else None,
@@ -181,7 +183,8 @@ def _figures(task: dict[str, Any]) -> str:
         parts.append(f"untuned {untuned:,} packets")
     if tuned is not None:
         word = "tuned" if task["record"] is not None else "by the fixed rule"
-        parts.append(f"{word} {tuned:,} packets")
+        path = f"{task['packets_critical']:,} on the critical path"
+        parts.append(f"{word} {tuned:,} packets ({path})")
     if task.get("estimated_us") is not None:
         parts.append(f"{task['estimated_us']:,.2f} us estimated")
     if tuned and untuned:

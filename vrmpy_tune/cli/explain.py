@@ -9,6 +9,7 @@ import typer
 from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
     Json,
+    Shipped,
     Sources,
     SuiteName,
     Target,
@@ -38,6 +39,7 @@ def explain_workloads(
     variant: Variants = None,
     target: Target = DEFAULT_TARGET,
     records: Sources = None,
+    shipped: Shipped = True,
     metric: Annotated[
         str | None, typer.Option(help="Only records of this metric; else in order.")
     ] = None,
@@ -58,7 +60,8 @@ def explain_workloads(
     metrics = METRICS if check_metric(metric) is None else (str(metric),)
     model = read_model(workloads, suite, variant)
     chosen = [] if model else [str(one) for one in read_selection(workloads, suite, variant, say)]
-    with one_document(as_json) as emit, open_stores(stores(records)) as reader:
+    where = stores(records, shipped=shipped)
+    with one_document(as_json) as emit, open_stores(where) as reader:
         rows = [_explain_one(reader, text, name, metrics, exact=exact) for text in chosen]
         document: dict[str, Any] = {"workloads": rows}
         if model:

@@ -52,7 +52,15 @@ Device: TypeAlias = Annotated[
 ]
 Sources: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--records", metavar="URL", help=f"{STORE_HELP} Also .jsonl; may be repeated."),
+    typer.Option(
+        "--records",
+        metavar="URL",
+        help=f"{STORE_HELP} Also .jsonl; may be repeated. In place of your own store, and before "
+        "the records that ship.",
+    ),
+]
+Shipped: TypeAlias = Annotated[
+    bool, typer.Option("--shipped/--no-shipped", help="Look in the records that ship, too.")
 ]
 Memories: TypeAlias = Annotated[
     list[str] | None,
@@ -191,8 +199,15 @@ def waiting(device: str, seconds: float) -> str:
     return f"{device}{'&' if '?' in device else '?'}wait={seconds:g}"
 
 
-def stores(given: Sequence[str] | None) -> list[str]:
-    """Return the stores to read from: those given, or the user's own and those that ship."""
-    from vrmpy_tune.records.shipped import default_sources
+def stores(given: Sequence[str] | None, *, shipped: bool) -> list[str]:
+    """Return the stores to read from: those given, or the user's own; then those that ship.
 
-    return list(given) if given else default_sources()
+    Whoever names stores is told that others are looked in, too.
+    """
+    from vrmpy_tune.cli.streams import say
+    from vrmpy_tune.records.shipped import sources
+
+    found = sources(given or None, shipped=shipped)
+    if given and len(found) > len(given):
+        say(f"The records that ship ({found[-1]}) count, too; --no-shipped leaves them out.")
+    return found

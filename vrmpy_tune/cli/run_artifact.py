@@ -10,7 +10,7 @@ import typer
 from vrmpy_tune.cli.options import Device, Json, check_metric
 from vrmpy_tune.cli.streams import one_document
 from vrmpy_tune.errors import UsageError
-from vrmpy_tune.measurement import HVX_TIME_8GEN1, QEMU_PACKETS, EstimatedTime, is_time
+from vrmpy_tune.measurement import DEFAULT_METRIC, HVX_TIME_8GEN1, EstimatedTime, is_time
 from vrmpy_tune.report.figure import check_directory
 from vrmpy_tune.workload import parse_workload
 
@@ -34,7 +34,7 @@ def run_kernels(
         str | None,
         typer.Option(
             help="hvx-time/sd8gen1/1 and its like estimate the time besides; "
-            f"default: {QEMU_PACKETS}, with --html {HVX_TIME_8GEN1}."
+            f"default: {DEFAULT_METRIC}, with --html {HVX_TIME_8GEN1}."
         ),
     ] = None,
     html: Annotated[
@@ -48,7 +48,7 @@ def run_kernels(
 ) -> None:
     """Run a compiled artifact and check its outputs."""
     check_metric(metric)
-    metric = metric or (QEMU_PACKETS if html is None else HVX_TIME_8GEN1)
+    metric = metric or (DEFAULT_METRIC if html is None else HVX_TIME_8GEN1)
     if html is not None:
         if not is_time(metric):
             raise UsageError(

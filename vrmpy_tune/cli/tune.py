@@ -13,6 +13,7 @@ from vrmpy_tune.cli.options import (
     Device,
     Json,
     Memories,
+    Shipped,
     SuiteName,
     Target,
     Variants,
@@ -26,7 +27,7 @@ from vrmpy_tune.cli.options import (
 )
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.errors import EXIT_INTERRUPTED, UsageError
-from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.measurement import DEFAULT_METRIC
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.tune.effort import EFFORTS
 from vrmpy_tune.tune.effort import effort as effort_called
@@ -53,7 +54,7 @@ def tune_workloads(
     variant: Variants = None,
     target: Target = DEFAULT_TARGET,
     device: Device = "qemu",
-    metric: Annotated[str, typer.Option(help="What to minimize.")] = QEMU_PACKETS,
+    metric: Annotated[str, typer.Option(help="What to minimize.")] = DEFAULT_METRIC,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Candidates a workload; overrides --effort.")
     ] = None,
@@ -76,6 +77,7 @@ def tune_workloads(
     transfer: Annotated[
         bool, typer.Option(help="Start from what records of similar workloads say.")
     ] = True,
+    shipped: Shipped = True,
     memory: Memories = None,
     early_stop: Annotated[
         bool, typer.Option(help="Leave trials over that would be of no use.")
@@ -140,6 +142,7 @@ def tune_workloads(
             seed=seed,
             records=records,
             transfer=transfer,
+            shipped=shipped,
             early_stop=early_stop,
             events=listen,
         )

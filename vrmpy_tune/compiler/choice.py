@@ -165,12 +165,28 @@ def applicable(
 def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Schedule]:
     """Return the schedule that the packet arithmetic prefers among a few fixed draws.
 
-    This is what an unknown workload is compiled with, and the ``vrmpy_tune:fixed`` row of a
-    benchmark; nothing is measured.  A workload that no space covers stays as it is.
+    This is what an unknown workload is compiled with, the ``vrmpy_tune:fixed`` row of a benchmark,
+    and the first candidate of a search.  A workload that no space covers stays as it is.
     """
     from tvm.s_tir import Schedule
 
     from vrmpy_tune.compiler.naive import Unscheduled
+
+    found = fixed_draw(workload, target)
+    if found is None:
+        plain = Unscheduled(workload.operator, 1, "nothing may be chosen")
+        return plain, Schedule(plain.module(workload))
+    space, draw = found
+    return space, draw.schedule(space.module(workload))
+
+
+def fixed_draw(workload: Workload, target: HexagonTarget) -> tuple[Space, Draw] | None:
+    """Return the choice of the fixed rule and its space; nothing is measured.
+
+    ``None`` if no space covers the workload.
+    """
+    from tvm.s_tir import Schedule
+
     from vrmpy_tune.tune.draws import Design
 
     random, aim = np.random.default_rng(0), Aim.of(QEMU_PACKETS, target)
@@ -183,8 +199,4 @@ def fixed_schedule(workload: Workload, target: HexagonTarget) -> tuple[Space, Sc
                 one = (cost, not space.is_good(draw.plain), space, draw)
                 if best is None or one[:2] < best[:2]:
                     best = one
-    if best is None:
-        plain = Unscheduled(workload.operator, 1, "nothing may be chosen")
-        return plain, Schedule(plain.module(workload))
-    *_, space, draw = best
-    return space, draw.schedule(space.module(workload))
+    return None if best is None else best[2:]

@@ -13,7 +13,7 @@ from vrmpy_tune.compiler.artifact import (
 )
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import MissingRecordError
-from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, is_time
+from vrmpy_tune.measurement import DEFAULT_METRIC
 from vrmpy_tune.records.location import open_stores
 from vrmpy_tune.records.lookup import Status
 from vrmpy_tune.toolchain.pool import CodegenPool
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vrmpy_tune.compiler.choice import Choice
     from vrmpy_tune.compiler.kernel import Kernel
     from vrmpy_tune.device.protocol import Device
-    from vrmpy_tune.measurement import Measurement
+    from vrmpy_tune.measurement import Counts, Measurement
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
 
@@ -50,20 +50,23 @@ class CompiledTask:
         What was applied, and what it became.
     measurement:
         The verified run, if a device was there.
-    untuned_packets:
-        Packets of the same workload as TVM compiles it unscheduled, if asked for.
+    untuned:
+        What the same workload takes as TVM compiles it unscheduled, if asked for.
     """
 
     choice: Choice
     kernel: Kernel
     measurement: Measurement | None
-    untuned_packets: int | None
+    untuned: Counts | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the entry of ``compile --json``."""
+        """Return the entry of ``compile --json``.
+
+        MACs a packet and the share of the ceiling are about the packets of all contexts.
+        """
         workload, found = self.choice.workload, self.choice.found
         measured = self.measurement
-        packets = measured.counts.packets(measured.metric) if measured else None
+        packets = measured.counts.packets_total if measured else None
         time = measured.counts.time if measured else None
         return {
             "name": workload.operator,
@@ -78,18 +81,13 @@ class CompiledTask:
             "codegen": self.kernel.generator,
             "codegen_fallback": self.kernel.fallback or None,
             "packets": packets,
-            "packets_critical": (
-                self.measurement.counts.packets_critical if self.measurement else None
-            ),
-            "untuned_packets": self.untuned_packets,
+            "packets_critical": measured.counts.packets_critical if measured else None,
+            "untuned_packets": self.untuned.packets_total if self.untuned else None,
+            "untuned_packets_critical": self.untuned.packets_critical if self.untuned else None,
             "estimated_us": time.nanoseconds / 1e3 if time else None,
             "macs": workload.macs,
             "macs_per_packet": workload.macs / packets if packets else None,
-            "ceiling_fraction": (
-                workload.packet_bound / measured.counts.bounded(measured.metric)
-                if measured
-                else None
-            ),
+            "ceiling_fraction": workload.packet_bound / packets if packets else None,
             "verified": self.measurement is not None,
         }
 
@@ -185,7 +183,7 @@ def compile_workloads(
                     target,
                     pool,
                     opened,
-                    metric=metric or METRICS[0],
+                    metric=metric or DEFAULT_METRIC,
                     compare_untuned=compare_untuned,
                 )
                 for choice in choices
@@ -218,14 +216,14 @@ def _compile(
     verifier = Verifier(workload)
     arguments = verifier.arguments(space)
     measurement = run_kernel(kernel, arguments, verifier, device, target, metric=metric)
-    untuned = untuned_packets(workload, target, pool, device, metric) if compare_untuned else None
+    untuned = untuned_counts(workload, target, pool, device) if compare_untuned else None
     return CompiledTask(choice, kernel, measurement, untuned)
 
 
-def untuned_packets(
-    workload: Workload, target: HexagonTarget, pool: CodegenPool, device: Device, metric: str
-) -> int:
-    """Return the packets of the unscheduled program; one input set, for it takes seconds."""
+def untuned_counts(
+    workload: Workload, target: HexagonTarget, pool: CodegenPool, device: Device
+) -> Counts:
+    """Return what the unscheduled program takes; one input set, for it takes seconds."""
     from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
     from vrmpy_tune.compiler.naive import naive_inputs, naive_module, naive_output
     from vrmpy_tune.verification import Verifier
@@ -234,8 +232,7 @@ def untuned_packets(
     inputs, output = naive_inputs(workload), naive_output(workload)
     kernel = build_kernel(naive_module(workload), inputs, output, target, pool)
     arguments = tuple(one.operands for one in verifier.input_sets)
-    counted = QEMU_CRITICAL if is_time(metric) else metric
-    return run_kernel(kernel, arguments, verifier, device, target, metric=counted).value
+    return run_kernel(kernel, arguments, verifier, device, target).counts
 
 
 def _write(output: Path, target: HexagonTarget, tasks: tuple[CompiledTask, ...]) -> None:

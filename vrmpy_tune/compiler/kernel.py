@@ -11,7 +11,7 @@ import tvm
 
 from vrmpy_tune.device.protocol import Job, Limits, TensorSpec
 from vrmpy_tune.errors import BuildError, BuildTimeoutError, DeviceError, VerificationError
-from vrmpy_tune.measurement import METRICS, Measurement, Outcome, is_time
+from vrmpy_tune.measurement import DEFAULT_METRIC, Measurement, Outcome, is_time
 from vrmpy_tune.toolchain.assembly import count_multiplies
 from vrmpy_tune.toolchain.codegen import to_object
 from vrmpy_tune.tune.candidate import code_generator
@@ -114,7 +114,7 @@ def run_kernel(
     device: Device,
     target: HexagonTarget,
     *,
-    metric: str = METRICS[0],
+    metric: str = DEFAULT_METRIC,
     limits: Limits | None = None,
 ) -> Measurement:
     """Run a kernel on the verifier's inputs, in the layouts it wants, and check its output.

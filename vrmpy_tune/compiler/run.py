@@ -15,7 +15,7 @@ from vrmpy_tune.compiler.artifact import ONLY, StoredKernel, read_artifact
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.device.protocol import Job, Limits
 from vrmpy_tune.errors import ArtifactError, DeviceError, UsageError, VerificationError
-from vrmpy_tune.measurement import QEMU_PACKETS, Counts, Outcome, is_time
+from vrmpy_tune.measurement import DEFAULT_METRIC, Counts, Outcome, is_time
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import parse_workload
@@ -84,7 +84,7 @@ def run_artifact(
     inputs: Path | None = None,
     output: Path | None = None,
     device: str = "qemu",
-    metric: str = QEMU_PACKETS,
+    metric: str = DEFAULT_METRIC,
 ) -> RunReport:
     """Run the kernels of an artifact and verify their outputs.
 
@@ -137,7 +137,7 @@ def stored_call(
     kernel: StoredKernel,
     workload: Workload,
     operands: tuple[np.ndarray, ...] | None = None,
-    metric: str = QEMU_PACKETS,
+    metric: str = DEFAULT_METRIC,
 ) -> tuple[Job, tuple[np.ndarray, ...], np.ndarray]:
     """Return a stored kernel's job, its arguments, and what it must return.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vrmpy_tune.device.open import open_device
-from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.measurement import DEFAULT_METRIC
 from vrmpy_tune.model.artifact import StoredNetwork, read_network
 from vrmpy_tune.model.edge import check_inputs, dequantized, quantized
 from vrmpy_tune.model.execution import execute
@@ -167,7 +167,7 @@ class CompiledModel:
         device: Device | str = "qemu",
         verify: bool = False,
         source: str = "The inputs",
-        metric: str = QEMU_PACKETS,
+        metric: str = DEFAULT_METRIC,
     ) -> ModelRun:
         """Run the network and return its outputs with what each layer took.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.device.protocol import Job, Limits
 from vrmpy_tune.errors import DeviceError, VerificationError
-from vrmpy_tune.measurement import QEMU_PACKETS, Outcome, is_time
+from vrmpy_tune.measurement import DEFAULT_METRIC, Outcome, is_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def execute(
     input_sets: tuple[tuple[np.ndarray, ...], ...],
     device: Device,
     target: HexagonTarget,
-    metric: str = QEMU_PACKETS,
+    metric: str = DEFAULT_METRIC,
 ) -> tuple[Execution, ...]:
     """Run the network once on each input set, and estimate its time if ``metric`` is one.
 

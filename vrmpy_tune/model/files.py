@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vrmpy_tune.compiler.run import read_arrays, write_arrays
-from vrmpy_tune.measurement import QEMU_PACKETS
+from vrmpy_tune.measurement import DEFAULT_METRIC
 from vrmpy_tune.model.compiled import CompiledModel
 from vrmpy_tune.model.verification import SEED
 
@@ -25,7 +25,7 @@ def run_files(
     output: Path | None = None,
     device: str = "qemu",
     verify: bool = True,
-    metric: str = QEMU_PACKETS,
+    metric: str = DEFAULT_METRIC,
 ) -> ModelRun:
     """Run a network on a device.
 

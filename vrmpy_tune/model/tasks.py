@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.measurement import DEFAULT_METRIC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,8 @@ def weights(
 ) -> dict[Workload, float]:
     """Return the packets that each task takes in the whole network, as far as is known.
 
-    That is the best record's packets, or the packet bound where there is none, times the count.
+    That is the packets of all contexts of the best record, or the packet bound where there is none,
+    times the count.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def weights(
     """
     found = {}
     for task in tasks:
-        best = records.best(str(task.workload), target, METRICS[0])
+        best = records.best(str(task.workload), target, DEFAULT_METRIC)
         packets = best.counts.packets_total if best else task.workload.packet_bound
         found[task.workload] = float(packets * task.count)
     return found

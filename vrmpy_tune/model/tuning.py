@@ -30,6 +30,7 @@ def tune_model(
     trials: int | None = None,
     effort: str = "normal",
     records: str | None = None,
+    shipped: bool = True,
     top_tasks: int | None = None,
     leave_out: Callable[[str], None] = lambda _: None,
     **options: Any,
@@ -46,7 +47,7 @@ def tune_model(
         Tune only so many tasks, the heaviest.
     leave_out:
         Told of each task that no search space covers.
-    target, events, effort, records, options:
+    target, events, effort, records, shipped, options:
         As for :func:`vrmpy_tune.tune.run.tune`, which also lists the errors.
 
     Raises
@@ -61,11 +62,13 @@ def tune_model(
             tasks.append(task)
         else:
             leave_out(f"Left out: no search space of this version covers {task.workload}.")
-    shipped = shipped_records()
-    others = [open_store(shipped, readonly=True)] if shipped else []
+    directory = shipped_records() if shipped else None
+    others = [open_store(directory, readonly=True)] if directory else []
     with StoreView([open_store(records or default_url()), *others]) as reader:
         weighed = weights(tasks, target.name, reader)
     shares = spread(weighed, trials or effort_named(effort).trials, top_tasks)
-    given = {**options, "trials": trials, "effort": effort, "records": records}
+    given = {
+        **options, "trials": trials, "effort": effort, "records": records, "shipped": shipped,
+    }  # fmt: skip
     command = resume_command([str(path)], target=target, **given, top_tasks=top_tasks)
     return tune(list(shares), target=target, events=events, shares=shares, command=command, **given)

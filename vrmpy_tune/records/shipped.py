@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PACKAGE: Final = "vrmpy_tune_records"
 """Name under which ``records/`` is installed as data."""
@@ -25,12 +28,25 @@ def shipped_records() -> Path | None:
     return None
 
 
-def default_sources() -> list[str]:
-    """Return the stores to read from by default: the user's own, if any, then the shipped ones."""
+def sources(given: Sequence[str | Path] | None = None, *, shipped: bool = True) -> list[str]:
+    """Return the stores to read from.
+
+    Parameters
+    ----------
+    given:
+        Stores; by default the user's own, if there is one.  It may be empty.
+    shipped:
+        Whether to look in the records that ship, too, after the others.
+    """
     from vrmpy_tune.records.location import default_url
 
-    url = default_url()
-    shipped = shipped_records()
-    own = Path(url.removeprefix("sqlite:///"))
-    sources = [url] if own.exists() or shipped is None else []
-    return [*sources, str(shipped)] if shipped else sources
+    directory = shipped_records() if shipped else None
+    if given is not None:
+        own = [str(one) for one in given]
+    else:
+        url = default_url()
+        exists = Path(url.removeprefix("sqlite:///")).exists()
+        own = [url] if exists or directory is None else []
+    if directory is None or any(Path(one).resolve() == directory for one in own):
+        return own
+    return [*own, str(directory)]

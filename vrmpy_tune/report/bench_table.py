@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from vrmpy_tune.bench.random_run import NAMED
 from vrmpy_tune.bench.row import FIXED, METASCHEDULE, OWN_SYSTEMS, TUNED
 from vrmpy_tune.errors import UsageError
 from vrmpy_tune.measurement import QEMU_CRITICAL
 from vrmpy_tune.report.bench_plot import by_variant
+from vrmpy_tune.suites.random_workloads import RANDOM
 from vrmpy_tune.workload import parse_workload
 from vrmpy_tune.workload.contraction import Contraction
 
@@ -87,6 +89,8 @@ def print_bench(document: dict[str, Any], *, every_peer: bool = False) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if "random" in document:
         console.print(random_line(document["random"]), markup=False, highlight=False)
+        for line in fixed_lines(document["random"]):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def summary_lines(entry: dict[str, Any], metric: str) -> list[str]:
@@ -106,11 +110,22 @@ def summary_lines(entry: dict[str, Any], metric: str) -> list[str]:
                 f"  {ratio['geometric_mean']:.3f} {words} (geometric mean of {ratio['rows']}); "
                 f"least {ratio['least']:.3f}, {ratio['least_layer']}"
             )
-    return lines
+    return [*lines, *(f"  {line}" for line in fixed_lines(entry))]
+
+
+def fixed_lines(entry: dict[str, Any]) -> list[str]:
+    """Return the worst ratios of tuned packets to the fixed rule's in words, if there are any."""
+    words = {"critical_to_fixed": "on the critical path", "packets_to_fixed": "in all"}
+    return [
+        f"{entry[f'worst_{name}']:.3f} of the fixed rule's packets {where} at worst, "
+        f"{entry[f'worst_{name}_workload']}"
+        for name, where in words.items()
+        if entry[f"worst_{name}"] is not None
+    ]
 
 
 def random_line(entry: dict[str, Any]) -> str:
-    """Return the summary of random workloads in words."""
+    """Return the summary of random and named workloads in words."""
     median = _number(entry["median_bound_fraction"], ".1%") or "none"
     flat = _number(entry["median_flat_bound_fraction"], ".1%") or "none"
     return (
@@ -128,12 +143,16 @@ def _table(title: str, metric: str, members: dict[str, dict[str, Any]]) -> Table
     critical = metric == QEMU_CRITICAL
     lines = [_cells(systems, critical=critical) for systems in members.values()]
     used = [name for name in lines[0] if any(line[name] for line in lines)]
-    table = Table(title=title, title_justify="left", caption=f"MACs per packet ({metric})")
+    table = Table(title=title, title_justify="left", caption=_caption(metric))
     for name in used:
         table.add_column(name, justify="left" if name in _WORDS else "right", overflow="fold")
     for line in lines:
         table.add_row(*(Text(line[name]) for name in used))
     return table
+
+
+def _caption(metric: str) -> str:
+    return f"MACs a packet (of all contexts); records by {metric}"
 
 
 def _peer_table(rows: list[dict[str, Any]]) -> Table:
@@ -170,9 +189,12 @@ def _cells(systems: dict[str, Any], *, critical: bool) -> dict[str, str]:
     parts: dict[str, float] = tuned.get("time_us") or {}
     macs = tuned["macs"] or max((row["macs"] or 0 for row in systems.values()), default=0)
     return {
-        "layer": tuned["workload"] if tuned["variant"] == "random" else tuned["layer"],
+        "layer": tuned["workload"] if tuned["variant"] in (RANDOM, NAMED) else tuned["layer"],
         "count": f"x {tuned['count']}" if tuned["count"] > 1 else "",
         "packets": _number(tuned["packets_total"], ",.0f"),
+        "critical": _number(tuned["packets_critical"] if critical else None, ",.0f"),
+        "/ fixed": _number(tuned.get("packets_to_fixed"), ".3f"),
+        "critical / fixed": _number(tuned.get("critical_to_fixed") if critical else None, ".3f"),
         "us": _number(tuned["estimated_us"], ",.2f"),
         "mostly": max(parts, key=parts.__getitem__) if parts else "",
         "tuned": _number(tuned["macs_per_packet"], ".1f"),

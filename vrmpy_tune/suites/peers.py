@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.suites.peer_rows import Peer, peer_rows, peer_workloads, shape_named
 from vrmpy_tune.suites.suite import Member, Suite
 
@@ -89,6 +90,7 @@ def suite() -> Suite:
         "12 dense and convolution shapes that Halide, Hexagon NN, XNNPACK and tinygrad were "
         "measured on",
         tuple(member for variant in VARIANTS for member in _members(variant)),
+        metric=QEMU_PACKETS,  # peers ran on one thread
     )
 
 

@@ -10,6 +10,9 @@ from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.suites.suite import Member, Suite
 from vrmpy_tune.workload import OPERAND_TYPES, Conv2d, Dense, Workload
 
+RANDOM: Final = "random"
+"""Their variant."""
+
 LEAST_MACS: Final = 1_000_000
 MOST_MACS: Final = 500_000_000
 """Bounds of the sizes, between which they are uniform on a logarithmic scale."""
@@ -30,7 +33,7 @@ def random_suite(number: int, seed: int) -> Suite:
     while len(texts) < number:
         texts.setdefault(str(_draw(generator)))
     members = tuple(
-        Member(f"random {index}", "random", text) for index, text in enumerate(texts, start=1)
+        Member(f"random {index}", RANDOM, text) for index, text in enumerate(texts, start=1)
     )
     return Suite("random", f"{number} random workloads of seed {seed}", members)
 

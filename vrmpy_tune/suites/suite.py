@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vrmpy_tune.errors import UsageError, WorkloadError
+from vrmpy_tune.measurement import DEFAULT_METRIC
 from vrmpy_tune.workload import Workload, parse_workload
 
 if TYPE_CHECKING:
@@ -68,11 +69,14 @@ class Suite:
         What users type, and one line of explanation.
     members:
         Distinct workloads in the network's order, variant by variant.
+    metric:
+        What a benchmark of it measures, unless told otherwise.
     """
 
     name: str
     description: str
     members: tuple[Member, ...]
+    metric: str = DEFAULT_METRIC
 
     @property
     def variants(self) -> tuple[str, ...]:

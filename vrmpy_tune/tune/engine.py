@@ -249,16 +249,14 @@ class Engine:
 
     def _describe(self, task: Task, evaluation: Evaluation, number: int) -> CandidateMeasured:
         best = task.best
-        packets = best.counts.packets(best.metric) if best else None
+        packets = best.counts.packets_total if best else None
         return CandidateMeasured(
             workload=str(task.workload),
             outcome=evaluation.outcome,
             value=evaluation.record.value if evaluation.record else None,
             best=best.value if best else None,
             macs_per_packet=task.workload.macs / packets if packets else None,
-            ceiling_fraction=(
-                task.workload.packet_bound / best.counts.bounded(best.metric) if best else None
-            ),
+            ceiling_fraction=(task.workload.packet_bound / packets if packets else None),
             index=task.measured,
             trials=task.trials,
             cached=evaluation.cached,

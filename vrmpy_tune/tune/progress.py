@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vrmpy_tune.measurement import QEMU_PACKETS, Outcome, figure_text
+from vrmpy_tune.measurement import DEFAULT_METRIC, Outcome, figure_text
 from vrmpy_tune.tune.events import CandidateMeasured, RunFinished, RunStarted
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class TaskProgress:
     ceiling_fraction: float | None = None
     failures: Counter[Outcome] = field(default_factory=Counter)
     finished: bool = False
-    metric: str = QEMU_PACKETS
+    metric: str = DEFAULT_METRIC
 
     def observe(self, event: CandidateMeasured) -> bool:
         """Take a candidate of any of the workload's spaces in; return whether it is the best."""

@@ -11,7 +11,7 @@ from search_spaces import spaces_for
 from search_spaces.memory import Memory
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import DeviceError, NoValidCandidateError, UsageError
-from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, Outcome, is_time
+from vrmpy_tune.measurement import DEFAULT_METRIC, METRICS, QEMU_CRITICAL, Outcome, is_time
 from vrmpy_tune.records.location import default_url, open_store, open_stores
 from vrmpy_tune.records.shipped import shipped_records
 from vrmpy_tune.toolchain.codegen import FALLBACK
@@ -135,7 +135,7 @@ class TuneResult:
                 "packets_total": counts.packets_total,
                 "packets_critical": counts.packets_critical,
                 "macs": self.workload.macs,
-                "macs_per_packet": self.workload.macs / counts.packets(self.metric),
+                "macs_per_packet": self.workload.macs / counts.packets_total,
                 "ceiling_fraction": self.workload.packet_bound / counts.packets_total,
                 "estimated_us": counts.time.nanoseconds / 1e3 if counts.time else None,
                 "time_us": counts.time.as_json() if counts.time else None,
@@ -149,13 +149,14 @@ def tune(
     *,
     target: HexagonTarget,
     device: str = "qemu",
-    metric: str = METRICS[0],
+    metric: str = DEFAULT_METRIC,
     trials: int | None = None,
     time_s: float | None = None,
     effort: str = "normal",
     seed: int = 0,
     records: str | None = None,
     transfer: bool = True,
+    shipped: bool = True,
     early_stop: bool = True,
     search: str = "evolutionary",
     shares: Mapping[Workload, int] | None = None,
@@ -182,8 +183,9 @@ def tune(
     records:
         Store that gets every record; the user's own by default.
     transfer:
-        Whether to start from what records of similar workloads say, of this store and of those that
-        ship.
+        Whether to start from what records of similar workloads say.
+    shipped:
+        Whether these may be records that ship, besides those of this store.
     early_stop:
         Whether a search may end before its trials are spent, when more would be of no use.
     search:
@@ -217,7 +219,7 @@ def tune(
     command = command or resume_command(
         [str(workload) for workload in workloads], target=target, device=device, metric=metric,
         trials=trials, time_s=time_s, effort=effort, seed=seed, records=records,
-        transfer=transfer, early_stop=early_stop, memory=tuple(memories),
+        transfer=transfer, shipped=shipped, early_stop=early_stop, memory=tuple(memories),
     )  # fmt: skip
     with open_store(url) as store, open_device(device) as opened:
         _check_device(opened, target, metric)
@@ -227,7 +229,7 @@ def tune(
         tasks = _tasks(workloads, target, shares or dict.fromkeys(workloads, budget), memories)
         texts = tuple(str(workload) for workload in workloads)
         if transfer and search != "random":
-            _transfer(store, tasks, target, metric, texts)
+            _transfer(store, tasks, target, metric, texts, shipped=shipped)
         each = tuple(shares[workload] for workload in workloads) if shares else ()
         events(RunStarted(texts, target.name, metric, seed, budget, command, time_s, each))
         for workload in workloads:
@@ -307,7 +309,12 @@ def _tasks(
     shares: Mapping[Workload, int],
     memories: Sequence[Memory],
 ) -> list[Task]:
-    """Return each workload in each of its spaces, if there is a candidate for each."""
+    """Return each workload in each of its spaces, if there is a candidate for each.
+
+    The space of the fixed rule comes first: its choice is the first candidate.
+    """
+    from vrmpy_tune.compiler.choice import fixed_draw
+
     tasks = []
     for workload in workloads:
         verifier, trials = Verifier(workload), shares[workload]
@@ -317,14 +324,28 @@ def _tasks(
                 f"No search space of this version covers {workload} on {target.name} with weights "
                 f"{' or '.join(memories)}."
             )
-        tasks += [Task(workload, space, trials, verifier) for space in spaces[:trials]]
+        fixed = fixed_draw(workload, target)
+        own = sorted(spaces, key=lambda space: fixed is None or space != fixed[0])[:trials]
+        tasks += [
+            Task(
+                workload, space, trials, verifier,
+                fixed=fixed[1] if fixed is not None and space == fixed[0] else None,
+            )
+            for space in own
+        ]  # fmt: skip
     return tasks
 
 
 def _transfer(
-    store: Store, tasks: list[Task], target: HexagonTarget, metric: str, texts: tuple[str, ...]
+    store: Store,
+    tasks: list[Task],
+    target: HexagonTarget,
+    metric: str,
+    texts: tuple[str, ...],
+    *,
+    shipped: bool,
 ) -> None:
-    """Tell each task what this store and the shipped records know of similar workloads.
+    """Tell each task what this store, and perhaps the shipped one, know of similar workloads.
 
     Only choices are taken from them, never figures, so that a search for time starts from what took
     few packets on all contexts.
@@ -333,8 +354,8 @@ def _transfer(
 
     metric = QEMU_CRITICAL if is_time(metric) else metric
 
-    shipped = shipped_records()
-    with open_stores([shipped] if shipped else []) as others:
+    directory = shipped_records() if shipped else None
+    with open_stores([directory] if directory else []) as others:
         for task in tasks:
             task.similar = similar_workloads(
                 (store, others), task.workload, task.space,
@@ -430,7 +451,7 @@ def resume_command(names: Sequence[str], *, target: HexagonTarget, **options: An
     """
     others = {"time_s": "--time"}
     defaults = {
-        "device": "qemu", "metric": METRICS[0], "effort": "normal", "seed": 0,
+        "device": "qemu", "metric": DEFAULT_METRIC, "effort": "normal", "seed": 0,
         "memory": (Memory.CACHED,),
     }  # fmt: skip
     parts = ["vrmpy-tune", "tune", *names, "--target", target.name]

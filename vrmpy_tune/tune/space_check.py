@@ -13,7 +13,7 @@ import numpy as np
 
 from search_spaces import spaces_for
 from vrmpy_tune.device.open import open_device
-from vrmpy_tune.measurement import METRICS, Outcome
+from vrmpy_tune.measurement import DEFAULT_METRIC, Outcome
 from vrmpy_tune.records.location import open_store
 from vrmpy_tune.toolchain.pool import CodegenPool
 from vrmpy_tune.toolchain.versions import require_toolchain
@@ -142,7 +142,7 @@ def check_spaces(
         CodegenPool(opened.info().slots) as pool,
         ThreadPoolExecutor(opened.info().slots) as threads,
     ):
-        evaluator = Evaluator(opened, pool, store, target, METRICS[0], seed=seed)
+        evaluator = Evaluator(opened, pool, store, target, DEFAULT_METRIC, seed=seed)
         for index, workload in enumerate(chosen):
             share = samples * (index + 1) // len(chosen) - samples * index // len(chosen)
             verifier = Verifier(workload)

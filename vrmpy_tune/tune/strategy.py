@@ -11,7 +11,7 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from vrmpy_tune.tune.cost_model import cost_of, gain_of
-from vrmpy_tune.tune.draws import Design, key_of, plain_trace
+from vrmpy_tune.tune.draws import Design, Draw, key_of, plain_trace
 from vrmpy_tune.tune.population import (
     DRAWS,
     TOLERANCE,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tvm.s_tir import Schedule
 
-    from vrmpy_tune.tune.draws import Draw, Key
+    from vrmpy_tune.tune.draws import Key
     from vrmpy_tune.tune.effort import Effort
     from vrmpy_tune.tune.task import Task
     from vrmpy_tune.tune.transfer import Seed
@@ -160,9 +160,11 @@ class RandomSearch(_Strategy):
 class Evolution(_Strategy):
     """Evolutionary search that starts from the known-good tiles.
 
-    The first batch is :func:`~vrmpy_tune.tune.population.first_population`.  Later ones are what
-    TVM's evolutionary search makes of the best measured candidates and of those that the cost model
-    likes best among thousands of draws.
+    The first candidate is what the workload is compiled with untuned, so that a search never ends
+    with less.  The rest of the first batch is
+    :func:`~vrmpy_tune.tune.population.first_population`; later batches are what TVM's evolutionary
+    search makes of the best measured candidates and of those that the cost model likes best among
+    thousands of draws.
 
     Parameters
     ----------
@@ -235,11 +237,18 @@ class Evolution(_Strategy):
             draws,
             lambda draw: costs[draw.key],
             count,
-            [one.draw for one in seeds],
+            [*self._fixed(), *(one.draw for one in seeds)],
             self.random,
             explored=round(self.effort.explored * count),
         )
         return self.candidates_of(picked)
+
+    def _fixed(self) -> list[Draw]:
+        """Return the fixed rule's choice, as one of the design spaces at hand."""
+        fixed = self.task.fixed
+        if fixed is None:
+            return []
+        return [Draw(one, fixed.chosen) for one in self.designs if one.name == fixed.design.name]
 
     def _take(self, count: int) -> dict[Key, Any]:
         """Take the best of what was proposed so far, and what explores."""

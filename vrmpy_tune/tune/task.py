@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from search_spaces.space import Space
     from vrmpy_tune.records.record import Record
+    from vrmpy_tune.tune.draws import Draw
     from vrmpy_tune.tune.transfer import Similar
     from vrmpy_tune.workload import Workload
 
@@ -53,6 +54,8 @@ class Task:
         What is known of similar workloads.
     records:
         All records so far, by id.
+    fixed:
+        What the workload is compiled with untuned, if that is a choice of this space.
     """
 
     workload: Workload
@@ -67,6 +70,7 @@ class Task:
     ended: bool = False
     similar: tuple[Similar, ...] = ()
     records: dict[str, Record] = field(default_factory=dict)
+    fixed: Draw | None = None
 
     @property
     def name(self) -> str:
@@ -91,11 +95,17 @@ class Task:
         """Return the packets, of all contexts together, after which a candidate is hopeless."""
         if self.best is None:
             return None
-        packets = self.best.counts.packets(self.best.metric)
-        return int(HOPELESS * self._spread(self.best) * packets)
+        counts = self.best.counts
+        if self.best.metric == QEMU_PACKETS:
+            return int(HOPELESS * counts.packets_total)
+        return int(HOPELESS * self._spread(self.best) * counts.packets_critical)
 
     def _spread(self, record: Record) -> int:
-        """Return how many packets there may be for each one that the metric counts."""
+        """Return how many packets there may be for each one that the metric counts.
+
+        No context executes more than the busiest, so that with so many contexts the total is at
+        most that many times the critical path: a candidate with more packets has a longer one.
+        """
         return 1 if record.metric == QEMU_PACKETS else max(1, len(record.counts.context_packets))
 
     @property
