@@ -153,7 +153,7 @@ def _paired(pool: MaxPool2d, plan: WindowPlan, rows: Any, axes: list[Any]) -> An
         return _largest([even, odd], pool)
     border = hvx.splat_byte(hvx.word(LIMITS[pool.dtype][0]))
     before = tvm.tirx.Select(j > 0, pixels(T.max(j - 1, 0))[1], border)
-    return _largest([hvx.call("vlalignb", odd, before, hvx.word(pool.c)), even, odd], pool)
+    return _largest([hvx.align_left(odd, before, pool.c), even, odd], pool)
 
 
 SPACES: Final = (MaxPoolSpace("max_pool2d", 1, "a tree of maxima over unrolled rows and vectors"),)

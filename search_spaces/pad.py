@@ -123,7 +123,7 @@ class _Rows:
         value = load(vector - self.skipped)
         if self.shift:
             before = load(vector - self.skipped - 1)
-            value = hvx.call("vlalignb", value, before, hvx.word(self.shift))
+            value = hvx.align_left(value, before, self.shift)
         hvx.store(target, self._start(b, y) + vector * VECTOR_BYTES, value)
 
     def copy(self, source: Any, target: Any, row: tuple[Any, Any]) -> None:

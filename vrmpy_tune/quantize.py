@@ -27,6 +27,12 @@ MAX_SHIFT: Final = 15
 ADD_BITS: Final = 15
 """Bits of the larger multiplier of an addition: a signed halfword."""
 
+STRETCHED_ZERO: Final = 128
+"""Zero point of a stretched operand, :func:`stretch`."""
+
+STRETCHED: Final = 127
+"""How far a stretched operand can be from it, on either side."""
+
 EXACT_BITS: Final = 20
 """Bits of the largest multiplier with which networks are rounded once: an 8-bit result errs by
 2**-13 of a unit, or by 2**-5 in a channel whose factor is 2**8 times smaller.  Factors that leave
@@ -159,6 +165,10 @@ def add_parameters(
     ------
     ValueError
         If an input's scale is 2**15 times the output's or more.
+
+    See Also
+    --------
+    add_error : By how much the result may err.
     """
     import numpy as np
 
@@ -169,3 +179,48 @@ def add_parameters(
     left, right = (min(int(np.rint(ratio * 2.0**shift)), (1 << 15) - 1) for ratio in ratios)
     offset = -left * lhs[1] - right * rhs[1]
     return Add(left, right, offset, shift, out[1], *bounds)
+
+
+def add_error(made: Add, lhs: tuple[float, int], rhs: tuple[float, int], out_scale: float) -> float:
+    """Return by how many units the rounded multipliers of an addition may move its result.
+
+    Multipliers have 15 bits between them: where one is large, the other has few.
+
+    Parameters
+    ----------
+    lhs, rhs:
+        Scale and zero point of the inputs, which are unsigned bytes.
+    out_scale:
+        Scale of the result.
+    """
+    return sum(
+        abs(multiplier / 2.0**made.shift - scale / out_scale) * farthest(zero_point)
+        for multiplier, (scale, zero_point) in ((made.lhs, lhs), (made.rhs, rhs))
+    )
+
+
+def farthest(zero_point: int) -> int:
+    """Return how far an unsigned byte can be from a zero point."""
+    low, high = LIMITS["u8"]
+    return max(zero_point - low, high - zero_point)
+
+
+def stretch(ratio: float, other: float) -> tuple[int, float]:
+    """Return a whole factor for an addition's operand, and its ratio behind that factor.
+
+    An operand whose scale is many times the result's saturates the result a few units away from
+    its zero point.  Stretched round 128 it loses only units that saturate, and its scale comes
+    near the result's, so that multipliers have bits for both operands.
+
+    Parameters
+    ----------
+    ratio:
+        The operand's scale in units of the result's.
+    other:
+        The most that the other operand adds or takes away, in units of the result, and the
+        farthest bound of the result from its zero point.
+    """
+    # Differences from the zero point up to `inner` need not saturate; the next one always does.
+    inner = int(min(other / ratio, STRETCHED))
+    factor = max(1, STRETCHED // (inner + 1))
+    return factor, min(ratio, other + 1) / factor if inner == 0 else ratio / factor

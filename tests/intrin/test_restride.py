@@ -40,7 +40,9 @@ TOGETHER = [
     rows(count, (length, 32, length), "int32") for count in (2, 3, 33) for length in (3, 7, 17, 31)
 ]
 BYTES = [rows(count, (length, 32, length), "int8") for count in (2, 33) for length in (7, 31)]
-CASES = APART + TOGETHER + BYTES
+WHOLE = [rows(count, (size, size, size), "uint8") for count, size in ((5, 64), (9, 32))]
+"""Short enough for LLVM to unroll, with an item that begins exactly one vector behind the first."""
+CASES = APART + TOGETHER + BYTES + WHOLE
 
 
 def module(one: Rows) -> tvm.IRModule:

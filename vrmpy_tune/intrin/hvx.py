@@ -100,6 +100,39 @@ def fill_bytes(target: Any, offset: Any, value: Any, count: Any) -> Any:
     return T.evaluate(T.call_extern("handle", "memset", pointer, value, count))
 
 
+def align_right(upper: Any, lower: Any, offset: Any) -> Any:
+    """Return 128 bytes of two vectors: those of ``lower`` from ``offset`` on, then of ``upper``.
+
+    Parameters
+    ----------
+    upper, lower:
+        Vectors.
+    offset:
+        Bytes, as an expression of type int32 or a number; it counts modulo 128.
+    """
+    return call("valignb", upper, lower, _modulo_vector(offset))
+
+
+def align_left(upper: Any, lower: Any, offset: Any) -> Any:
+    """Return 128 bytes of two vectors: the last ``offset`` of ``lower``, then those of ``upper``.
+
+    The parameters are those of :func:`align_right`.
+    """
+    return call("vlalignb", upper, lower, _modulo_vector(offset))
+
+
+def _modulo_vector(offset: Any) -> Any:
+    """Return the bits of an offset that the instruction reads.
+
+    The instruction ignores the others itself, but LLVM 22 must not see them: it selects
+    ``vlalign`` by 0 for ``valign`` by a constant of exactly 128, and the reverse, which returns
+    the other vector.  Offsets become constants also where LLVM unrolls a loop.
+    """
+    if isinstance(offset, int):
+        return word(offset % VECTOR_BYTES)
+    return T.bitwise_and(T.cast(offset, "int32"), word(VECTOR_BYTES - 1))
+
+
 def high_half(words: Any, factor: Any) -> Any:
     """Return ``(words * factor + 2**30) >> 31`` of 32 lanes: the product as a 31-bit fraction."""
     return call("vmpyowh.rnd.sacc", call("vmpyewuh", words, factor), words, factor)

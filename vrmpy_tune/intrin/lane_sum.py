@@ -153,9 +153,9 @@ def pixel_sum(dtype: str, scope: str, depth: int) -> str:
             loaded = values.vload([first], dtype=f"{dtype}x{VECTOR_BYTES}")
             loaded = T.reinterpret("int32x32", loaded)
             if first < vector * VECTOR_BYTES:
-                again = hvx.word(vector * VECTOR_BYTES - first)
+                again = vector * VECTOR_BYTES - first
                 nothing, everything = hvx.splat(hvx.word(0)), hvx.splat(hvx.word(-1))
-                counted = hvx.call("vlalignb", everything, nothing, again)
+                counted = hvx.align_left(everything, nothing, again)
                 loaded = hvx.call("vand", loaded, counted)
             total = hvx.call(_VRMPY[dtype], total, *_times_ones(dtype, loaded))
         T.buffer_store(words, total, [every])

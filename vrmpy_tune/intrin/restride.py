@@ -214,8 +214,8 @@ class _Vectors:
         last = isinstance(number, int) and number == rows.vectors - 1
         # The next vector is not read where there is none: then no byte of it is wanted.
         high = T.min(low + 1, (rows.extent - 1) // rows.lanes) if last else low + 1
-        parts = (aligned_vector(self.whole, one, rows.lanes) for one in (high, low))
-        vector = hvx.call("valignb", *parts, T.cast(begin * rows.item_bytes, "int32"))
+        upper, lower = (aligned_vector(self.whole, one, rows.lanes) for one in (high, low))
+        vector = hvx.align_right(upper, lower, begin * rows.item_bytes)
         if last and rows.target > rows.length:
             vector = self._shortened(vector)
         return T.reinterpret(f"{rows.dtype}x{rows.lanes}", vector)
@@ -225,5 +225,5 @@ class _Vectors:
         rows = self.rows
         surplus = (rows.vectors * rows.lanes - rows.length) * rows.item_bytes
         nothing, everything = hvx.splat(hvx.word(0)), hvx.splat(hvx.word(-1))
-        inside = hvx.call("valignb", nothing, everything, hvx.word(surplus))
+        inside = hvx.align_right(nothing, everything, surplus)
         return hvx.call("vand", vector, inside)
