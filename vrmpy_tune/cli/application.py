@@ -1,7 +1,8 @@
 """The root command, and what becomes of errors.
 
 Exit codes are those of :mod:`vrmpy_tune.errors`, and besides them 0 for success, 70 for a defect of
-this program, 74 for a failure of the file system, 130 for an interruption by the user.
+this program, 74 for a failure of the file system, 130 for an interruption by the user, 141 for
+output that nobody reads any more.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import importlib.metadata
 import sys
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+import typer.core
 
 from vrmpy_tune.cli import (
     bench,
@@ -29,6 +31,7 @@ from vrmpy_tune.cli import (
     study,
     tune,
 )
+from vrmpy_tune.cli.streams import is_closed, leave_closed, visible_streams
 from vrmpy_tune.errors import VrmpyTuneError
 
 if TYPE_CHECKING:
@@ -41,7 +44,24 @@ DEFECT: Final = 70
 FILE_SYSTEM: Final = 74
 """Exit code for a file that cannot be read or written (EX_IOERR)."""
 
+CLOSED_PIPE: Final = 141
+"""Exit code where nobody reads the output any more, as in ``| head``, by the shells' convention."""
+
+
+class _UnexpectedEndError(Exception):
+    """An ``EOFError``, which typer would take for the end of a dialogue."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise _UnexpectedEndError(*error.args) from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Tune int8 kernels for Hexagon's vrmpy instructions, and compile with what was found.",
     no_args_is_help=True,
     add_completion=False,
@@ -89,18 +109,42 @@ def run(arguments: Sequence[str]) -> int:
     arguments:
         The command line without the program's name.
     """
+    with visible_streams():
+        code = _run(arguments)
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            code = code or CLOSED_PIPE
+    for number in (1, 2):
+        if is_closed(number):
+            leave_closed(number)
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     debug = "--debug" in arguments
     try:
         app([word for word in arguments if word != "--debug"], prog_name="vrmpy-tune")
     except SystemExit as stop:
+        # Typer ends like this for a pipe that is closed, whoever wrote to it.
+        if isinstance(stop.__context__, BrokenPipeError):
+            if any(map(is_closed, (1, 2))):
+                return CLOSED_PIPE
+            return _report(stop.__context__, debug=debug)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        code, message = _describe(error)
-        print(f"vrmpy-tune: {message}", file=sys.stderr)
-        return code
+        return _report(error, debug=debug)
     return 0
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    """Print what went wrong; return the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    code, message = _describe(error)
+    with suppress(BrokenPipeError):
+        print(f"vrmpy-tune: {message}", file=sys.stderr)
+    return code
 
 
 def _describe(error: Exception) -> tuple[int, str]:

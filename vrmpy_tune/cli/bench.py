@@ -9,6 +9,7 @@ import typer
 
 from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
+    LARGEST,
     Device,
     Json,
     Shipped,
@@ -42,17 +43,25 @@ def bench(
     random: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Instead of a suite: N random workloads, and those named."
+            min=1,
+            max=LARGEST,
+            metavar="N",
+            help="Instead of a suite: N random workloads, and those named.",
         ),
     ] = None,
     seed: Annotated[
         int,
         typer.Option(
-            min=0, help="With --random: seed of the drawn workloads and of their searches."
+            min=0,
+            max=LARGEST,
+            help="With --random: seed of the drawn workloads and of their searches.",
         ),
     ] = 0,
     trials: Annotated[
-        int, typer.Option(min=1, help="Without a suite: candidates for one without a record.")
+        int,
+        typer.Option(
+            min=1, max=LARGEST, help="Without a suite: candidates for one without a record."
+        ),
     ] = 16,
     effort: Annotated[
         str, typer.Option(help=f"Without a suite: how to search; one of {', '.join(EFFORTS)}.")
@@ -82,6 +91,7 @@ def bench(
         int | None,
         typer.Option(
             min=1,
+            max=LARGEST,
             help="Of MetaSchedule's defaults, how many to draw for a workload: 24 by default.",
         ),
     ] = None,

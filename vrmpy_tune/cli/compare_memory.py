@@ -9,6 +9,7 @@ import typer
 from search_spaces.memory import Memory
 from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
+    LARGEST,
     STORE_HELP,
     Json,
     SuiteName,
@@ -51,8 +52,8 @@ def compare_memory(
             help=f"Which plans: {', '.join(Memory)}. May be repeated; all by default.",
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Candidates of each plan.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
+    trials: Annotated[int, typer.Option(min=1, max=LARGEST, help="Candidates of each plan.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Same seed, same result.")] = 0,
     records: Annotated[
         str | None, typer.Option("--records", metavar="URL", help=STORE_HELP)
     ] = None,

@@ -22,6 +22,7 @@ from vrmpy_tune.tune.events import (
     Warned,
 )
 from vrmpy_tune.tune.progress import Progress
+from vrmpy_tune.visible import in_one_line, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,7 +166,7 @@ class LiveDisplay:
         line = None if isinstance(event, RunFinished) else notice(event)
         if line:
             # Never broken into lines: it may be a command to copy.
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(visible(line)), soft_wrap=True)
 
     def _render(self) -> RenderableType:
         from rich.console import Group
@@ -174,7 +175,7 @@ class LiveDisplay:
         with self._lock:
             rows: list[RenderableType] = []
             for task in self._progress.tasks.values():
-                rows += [Text(task.workload, style="bold"), _task_row(task)]
+                rows += [Text(in_one_line(task.workload), style="bold"), _task_row(task)]
             return Group(*rows, Text(rate_text(self._progress), style="dim"))
 
 
@@ -191,8 +192,8 @@ def _task_row(task: TaskProgress) -> RenderableType:
         "",
         ProgressBar(total=max(task.trials, 1), completed=task.done, width=_BAR_WIDTH),
         Text(f"{task.done}/{task.trials}"),
-        Text(task.best_text),
-        Text(task.failures_text, style="red"),
+        Text(in_one_line(task.best_text)),
+        Text(in_one_line(task.failures_text), style="red"),
     )
     return row
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 import typer
 
 from vrmpy_tune.cli.options import Json, read_duration
-from vrmpy_tune.cli.streams import one_document, say
+from vrmpy_tune.cli.streams import command_terminal, one_document, say
 
 if TYPE_CHECKING:
     from vrmpy_tune.farm.secret import FarmKey
@@ -131,7 +131,7 @@ def show_status(
             print(json.dumps(document), flush=True)
         elif not as_json:
             if watch and sys.stdout.isatty():
-                print(CLEAR, end="")
+                command_terminal(CLEAR)
             print(status_text(document), flush=True)
         if not watch:
             return
@@ -178,7 +178,7 @@ def measure_throughput(
     from vrmpy_tune.errors import UsageError
     from vrmpy_tune.farm import bench
 
-    counts = [int(word) if word.isdecimal() else 0 for word in slots.split(",")]
+    counts = [int(word) if word.isdecimal() and len(word) < 10 else 0 for word in slots.split(",")]
     if not all(0 < count <= MOST_SLOTS for count in counts):
         raise UsageError(f"'{slots}' are no numbers of slots; write for example 1,2,4.")
     seconds = read_duration(window)

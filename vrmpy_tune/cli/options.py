@@ -73,6 +73,12 @@ Memories: TypeAlias = Annotated[
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
+LARGEST: Final = 2**31 - 1
+"""Largest value of an option that is a number or a seed: what stores and TVM take."""
+
+LONGEST_S: Final = 365.0 * 24 * 3600
+"""Longest duration, in seconds: beyond, it is a mistake, and operating systems overflow."""
+
 DEFAULT_TARGET: Final = "hexagon-v68"
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?", re.ASCII)
@@ -177,12 +183,14 @@ def read_duration(text: str) -> float:
     Raises
     ------
     UsageError
-        If it is none, or is zero.
+        If it is none, is zero, or is longer than a year.
     """
     match = _DURATION.fullmatch(text)
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
     if not 0 < seconds < float("inf"):
-        raise UsageError(f"'{text}' is not a duration; write for example 90s, 10m or 1.5h.")
+        raise UsageError(f"'{text:.40}' is not a duration; write for example 90s, 10m or 1.5h.")
+    if seconds > LONGEST_S:
+        raise UsageError(f"'{text:.40}' is longer than a year; write for example 90s, 10m or 1.5h.")
     return seconds
 
 

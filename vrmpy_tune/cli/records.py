@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vrmpy_tune.cli.options import LARGEST
 from vrmpy_tune.cli.records_output import note, print_json, print_table, summary
 from vrmpy_tune.errors import (
     MissingRecordError,
@@ -51,7 +52,7 @@ def list_records(
     target: Target = None,
     metric: Metric = None,
     space: Annotated[str | None, typer.Option(help="Only of this search space.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST, help="At most so many.")] = 50,
     records: Sources = None,
     as_json: Json = False,
 ) -> None:
@@ -191,7 +192,10 @@ def merge_stores(
 @app.command("prune")
 def prune_store(
     *,
-    keep: Annotated[int, typer.Option(help="Records to keep of each workload, target, metric.")],
+    keep: Annotated[
+        int,
+        typer.Option(min=0, max=LARGEST, help="Records to keep of each workload, target, metric."),
+    ],
     records: Where = None,
     as_json: Json = False,
 ) -> None:

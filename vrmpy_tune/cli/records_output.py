@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from vrmpy_tune.visible import in_one_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,7 +40,8 @@ def print_table(found: Sequence[Record], caption: str) -> None:
     console = Console()
     if not console.is_terminal:
         for r in found:
-            print(r.short_id, r.workload, r.target, r.metric, r.value, r.space, sep="\t")
+            texts = (r.short_id, r.workload, r.target, r.metric, str(r.value), r.space)
+            print(*map(in_one_line, texts), sep="\t")
         return
     table = Table(caption=caption)
     for heading in ("record", "workload", "target", "metric", "space"):
@@ -47,5 +50,5 @@ def print_table(found: Sequence[Record], caption: str) -> None:
     for r in found:
         cells = (r.short_id, r.workload, r.target, r.metric, r.space, f"{r.value:,}")
         # Text, not markup: a stored text must not style or hide anything.
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     console.print(table)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from vrmpy_tune.cli.options import DEFAULT_TARGET, Device, Json, Target, read_workloads
+from vrmpy_tune.cli.options import DEFAULT_TARGET, LARGEST, Device, Json, Target, read_workloads
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.errors import UsageError, VerificationError
 from vrmpy_tune.target import parse_target
@@ -27,8 +27,12 @@ def list_spaces(
     check: Annotated[
         bool, typer.Option("--check", help="Draw candidates; build, run and verify them.")
     ] = False,
-    samples: Annotated[int, typer.Option(min=1, help="With --check: candidates in all.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="With --check: seed of the draw.")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=1, max=LARGEST, help="With --check: candidates in all.")
+    ] = 300,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST, help="With --check: seed of the draw.")
+    ] = 0,
     target: Target = DEFAULT_TARGET,
     device: Device = "qemu",
     as_json: Json = False,

@@ -10,6 +10,7 @@ import typer
 
 from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
+    LARGEST,
     STORE_HELP,
     Json,
     SuiteName,
@@ -38,8 +39,8 @@ def study_searches(
     suite: SuiteName = None,
     variant: Variants = None,
     target: Target = DEFAULT_TARGET,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each search.")] = 3,
-    trials: Annotated[int, typer.Option(min=1, help="Candidates a run.")] = 128,
+    seeds: Annotated[int, typer.Option(min=1, max=LARGEST, help="Runs of each search.")] = 3,
+    trials: Annotated[int, typer.Option(min=1, max=LARGEST, help="Candidates a run.")] = 128,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Gets curves, or networks."),

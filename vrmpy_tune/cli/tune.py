@@ -9,6 +9,7 @@ import typer
 
 from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
+    LARGEST,
     STORE_HELP,
     Device,
     Json,
@@ -56,7 +57,8 @@ def tune_workloads(
     device: Device = "qemu",
     metric: Annotated[str, typer.Option(help="What to minimize.")] = DEFAULT_METRIC,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Candidates a workload; overrides --effort.")
+        int | None,
+        typer.Option(min=1, max=LARGEST, help="Candidates a workload; overrides --effort."),
     ] = None,
     time: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Stop after 90s, 10m, 1.5h.")
@@ -66,13 +68,15 @@ def tune_workloads(
         typer.Option(metavar="DURATION", help="Give up a farm without devices after 90s, 10m."),
     ] = None,
     effort: Annotated[str, typer.Option(help=f"{_EFFORT_HELP} trials.")] = "normal",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Same seed, same result.")] = 0,
     records: Annotated[
         str | None, typer.Option("--records", metavar="URL", help=STORE_HELP)
     ] = None,
     top_tasks: Annotated[
         int | None,
-        typer.Option(min=1, help="Of a model, only so many of its tasks, the heaviest first."),
+        typer.Option(
+            min=1, max=LARGEST, help="Of a model, only so many of its tasks, the heaviest first."
+        ),
     ] = None,
     transfer: Annotated[
         bool, typer.Option(help="Start from what records of similar workloads say.")

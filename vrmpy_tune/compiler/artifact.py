@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.device.protocol import TensorSpec
 from vrmpy_tune.errors import ArtifactError, StoreError
+from vrmpy_tune.regular import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,6 +131,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
     """
     path = root / MANIFEST
     try:
+        check_regular(path)
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise ArtifactError(f"{path} is too large to be a manifest.")
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -196,6 +198,7 @@ def read_checked(path: Path, digest: str) -> bytes:
         If it is missing, or its SHA-256 is not ``digest``.
     """
     try:
+        check_regular(path)
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); compile again.") from error

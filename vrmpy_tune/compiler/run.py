@@ -16,6 +16,7 @@ from vrmpy_tune.device.open import open_device
 from vrmpy_tune.device.protocol import Job, Limits
 from vrmpy_tune.errors import ArtifactError, DeviceError, UsageError, VerificationError
 from vrmpy_tune.measurement import DEFAULT_METRIC, Counts, Outcome, is_time
+from vrmpy_tune.regular import check_regular
 from vrmpy_tune.target import parse_target
 from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import parse_workload
@@ -205,6 +206,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         If it is no ``.npz`` file.
     """
     try:
+        check_regular(path)
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:

@@ -6,7 +6,7 @@ import importlib
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from vrmpy_tune.errors import DeviceError
+from vrmpy_tune.errors import DeviceError, UsageError, VrmpyTuneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,9 @@ SPECIFICATIONS: Final = (
     "fake:<fault>[,<fault>...]",
 )
 """What :func:`open_device` understands."""
+
+METHODS: Final = ("info", "run", "close", "__enter__", "__exit__")
+"""What a device of anyone's own must have at the least."""
 
 
 def open_device(specification: str, progress: Callable[[str], None] = lambda _: None) -> Device:
@@ -41,6 +44,8 @@ def open_device(specification: str, progress: Callable[[str], None] = lambda _: 
     ------
     DeviceError
         If there is no such device, or it cannot be used here.
+    UsageError
+        If the text is no command, or its factory makes no device.
     """
     kind, _, rest = specification.partition(":")
     if kind == "qemu" and not rest:
@@ -58,7 +63,12 @@ def open_device(specification: str, progress: Callable[[str], None] = lambda _: 
     if kind == "command":
         from vrmpy_tune.device.command import CommandDevice
 
-        return CommandDevice(shlex.split(rest))
+        try:
+            return CommandDevice(shlex.split(rest))
+        except ValueError as error:
+            raise UsageError(
+                f"'{specification}' is no command: {error}. Quote it as a shell would read it."
+            ) from error
     if kind == "python":
         return _own_device(rest)
     raise DeviceError(
@@ -70,8 +80,23 @@ def _own_device(name: str) -> Device:
     module, _, factory = name.rpartition(":")
     try:
         make: Callable[[], Device] = getattr(importlib.import_module(module), factory)
-        return make()
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise DeviceError(
             f"'{name}' names no device: {error}. Write python:package.module:Factory."
         ) from error
+    try:
+        made = make()
+    except VrmpyTuneError:
+        raise
+    except (Exception, SystemExit) as error:
+        # Whatever it is, a call without arguments does not make a device of it.
+        raise UsageError(
+            f"'{name}' makes no device: {type(error).__name__}: {error}. "
+            "Name a class or a function that is called without arguments."
+        ) from error
+    if not all(callable(getattr(made, method, None)) for method in METHODS):
+        raise UsageError(
+            f"'{name}' makes no device but an object of type {type(made).__name__}; a device has "
+            f"the methods {', '.join(METHODS)}."
+        )
+    return made

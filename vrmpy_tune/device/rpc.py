@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 
+_MOST: Final = 2**31 - 1
+"""Largest number in a farm's address: some 68 years of seconds."""
+
 DEFAULT_WAIT_S: Final = 600.0
 """Seconds without any device after which a run ends."""
 
@@ -92,7 +95,13 @@ class FarmAddress:
                 int(options.pop("priority", 1)),
                 float(options.pop("wait", DEFAULT_WAIT_S)),
             )
-            good = address.key and not options and (address.slots is None or address.slots > 0)
+            good = (
+                address.key
+                and not options
+                and (address.slots is None or 0 < address.slots <= _MOST)
+                and abs(address.priority) <= _MOST
+                and 0 <= address.wait_s <= _MOST
+            )
         except (ValueError, FarmError):
             good = False
         if not good or any(character.isspace() for character in text):

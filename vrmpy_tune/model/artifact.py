@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -254,12 +255,15 @@ def _read_constants(content: bytes) -> dict[str, dict[str, np.ndarray]]:
     """Return constants by layer and operand."""
     found: dict[str, dict[str, np.ndarray]] = {}
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        archive = np.load(io.BytesIO(content), allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError(f"{REFERENCE} is a single array")
+        with archive:
             names = [str(name) for name in archive["names"]]
             for key in archive.files:
                 number, slash, operand = key.partition("/")
                 if slash:
                     found.setdefault(names[int(number)], {})[operand] = archive[key]
-    except zipfile.BadZipFile as error:
+    except (EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{REFERENCE} is no archive") from error
     return found

@@ -274,7 +274,10 @@ def _entry(line: Json) -> tuple[int, str, float]:
             figures = [s for s in seconds if isinstance(s, int | float)]
             if not figures or len(figures) != len(seconds):
                 raise RecordFormatError("The entry has no figures.")
-            return index, canonical_trace(trace), statistics.fmean(figures)
+            try:
+                return index, canonical_trace(trace), statistics.fmean(figures)
+            except OverflowError as error:
+                raise RecordFormatError("The entry's figures are out of range.") from error
     raise RecordFormatError("The entry is not [workload, [trace, seconds, target, arguments]].")
 
 

@@ -10,6 +10,7 @@ from vrmpy_tune.errors import UsageError
 from vrmpy_tune.measurement import QEMU_CRITICAL
 from vrmpy_tune.report.bench_plot import by_variant
 from vrmpy_tune.suites.random_workloads import RANDOM
+from vrmpy_tune.visible import in_one_line
 from vrmpy_tune.workload import parse_workload
 from vrmpy_tune.workload.contraction import Contraction
 
@@ -147,7 +148,7 @@ def _table(title: str, metric: str, members: dict[str, dict[str, Any]]) -> Table
     for name in used:
         table.add_column(name, justify="left" if name in _WORDS else "right", overflow="fold")
     for line in lines:
-        table.add_row(*(Text(line[name]) for name in used))
+        table.add_row(*(Text(in_one_line(line[name])) for name in used))
     return table
 
 
@@ -177,7 +178,7 @@ def _peer_table(rows: list[dict[str, Any]]) -> Table:
             f"{row['macs_per_packet']:.1f}",
             "yes" if row["verified"] else "no",
         )
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     return table
 
 

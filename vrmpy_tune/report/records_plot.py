@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.errors import UsageError, WorkloadError
+from vrmpy_tune.regular import check_regular
 from vrmpy_tune.report.figure import LABELS, RIGHT, panels, save
 from vrmpy_tune.tune.events import CandidateMeasured
 from vrmpy_tune.workload import parse_workload
@@ -85,6 +86,7 @@ def read_curves(paths: Iterable[Path]) -> list[SearchCurve]:
 def _read(path: Path) -> list[SearchCurve]:
     best: dict[str, list[int | None]] = {}
     try:
+        check_regular(path)
         lines = path.read_text(encoding="utf-8").splitlines()
         events = [json.loads(line) for line in lines if line]
         for event in events:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from vrmpy_tune.errors import UsageError
+from vrmpy_tune.regular import check_regular
 
 PUBLISHED: Final = Path(__file__).parent / "points.csv"
 """Published measurements, with where they were published."""
+
+_LONGEST_US: Final = 24 * 3600 * 1e6
 
 COLUMNS: Final = ("source", "device", "workload", "threads", "microseconds", "note")
 
@@ -55,6 +58,14 @@ def read_points(path: Path) -> list[Point]:
     UsageError
         If a row is not one.
     """
+    check_regular(path)
+    try:
+        return _points(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is no table of measurements: {error}.") from error
+
+
+def _points(path: Path) -> list[Point]:
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
         missing = set(COLUMNS[:-1]) - set(rows.fieldnames or ())
@@ -72,8 +83,10 @@ def _point(path: Path, line: int, row: dict[str, str]) -> Point:
         microseconds = float(row["microseconds"])
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}, line {line}, is no measurement: {error}.") from error
-    if not microseconds > 0:
-        raise UsageError(f"{path}, line {line}: a time is more than 0 microseconds.")
+    if not 0 < microseconds < _LONGEST_US:
+        raise UsageError(
+            f"{path}, line {line}: a time is more than 0 microseconds, and less than a day."
+        )
     return Point(
         row["source"], row["device"], row["workload"], threads, microseconds, row.get("note") or ""
     )

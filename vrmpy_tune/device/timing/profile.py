@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vrmpy_tune.errors import UsageError
+from vrmpy_tune.regular import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +100,7 @@ def read_profile(path: Path) -> Profile:
         If it is not a complete profile.
     """
     try:
+        check_regular(path)
         data = tomllib.loads(path.read_text())
         parameters = dict(data["parameters"])
         clock = float(parameters.pop("clock_mhz"))

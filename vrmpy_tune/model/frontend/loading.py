@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.frontend.operators import check_operators
 from vrmpy_tune.model.frontend.tflite_file import IDENTIFIER
+from vrmpy_tune.regular import check_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,12 +57,19 @@ def opset_of(model: onnx.ModelProto) -> int:
 
 def _read(path: Path) -> onnx.ModelProto:
     try:
+        check_regular(path)
         if path.stat().st_size == 0:
             raise ModelError(f"{path} is empty; export the model again.")
         with path.open("rb") as stream:
             if stream.read(8)[4:] == IDENTIFIER:
                 raise ModelError(f"{path} is a TFLite model; give it a name that ends in .tflite.")
-        return onnx.load(path)
+        model = onnx.load(path, load_external_data=False)
+        for tensor in model.graph.initializer:
+            if onnx.external_data_helper.uses_external_data(tensor):
+                data = onnx.external_data_helper.ExternalDataInfo(tensor)
+                check_regular(path.parent / data.location)
+        onnx.load_external_data_for_model(model, str(path.parent))
+        return model
     except FileNotFoundError as error:
         missing = error.filename or path
         raise ModelError(

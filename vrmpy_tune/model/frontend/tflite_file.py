@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from vrmpy_tune.errors import ModelError
+from vrmpy_tune.regular import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,6 +129,7 @@ def read_tflite(path: Path) -> TfliteModel:
         If it cannot be read, is damaged, is not quantized or has dynamic shapes.
     """
     try:
+        check_regular(path)
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise ModelError(f"{path} does not exist; name a TFLite file.") from error
