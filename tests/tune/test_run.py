@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,41 @@ def test_a_device_that_is_closed_is_a_sentence(fake_run: FakeRun) -> None:
     device.close()
     with pytest.raises(DeviceError, match="closed"):
         fake_run(DENSE, device=device)
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_every_record_says_what_the_fixed_rule_takes(
+    fake_run: FakeRun, tmp_path: Path, slots: int
+) -> None:
+    """Also those that were stored before the fixed rule was measured, and by an earlier run."""
+    device = FakeDevice(oracle(parse_workload(DENSE)), slots=slots, latency_s=0.002)
+    events: list[Event] = []
+    (result,) = fake_run(DENSE, device=device, trials=16, events=events)
+    (first,) = [event for event in measured(events) if event.number == 1]
+    rule = result.fixed_rule
+    assert rule is not None
+    assert result.best.fixed_rule == rule
+    assert result.as_json()["fixed_rule"] == rule.to_json()
+    with open_store(tmp_path / "store.db") as store:
+        fixed = store.get(str(first.record))
+        assert fixed is not None
+        counts = fixed.counts
+        assert (rule.packets_total, rule.packets_critical) == (
+            counts.packets_total, counts.packets_critical,
+        )  # fmt: skip
+        assert {one.fixed_rule for one in store.query()} == {rule}
+        assert all(result.best.value <= one.value for one in store.query())
+        store.add_many([replace(one, fixed_rule=None) for one in store.query()])
+    (again,) = fake_run(DENSE, trials=16)
+    assert (again.recalled, again.fixed_rule) == (16, rule)
+    with open_store(tmp_path / "store.db") as store:
+        assert {one.fixed_rule for one in store.query()} == {rule}
+
+
+def test_a_search_never_ends_with_more_than_the_fixed_rule(fake_run: FakeRun) -> None:
+    workload = parse_workload(DENSE)
+    costs = iter([100] + [101] * 1000)
+    device = FakeDevice(oracle(workload), packets=lambda _: next(costs))
+    (result,) = fake_run(DENSE, device=device, trials=16)
+    assert result.fixed_rule is not None
+    assert result.best.value == result.fixed_rule.packets_critical == 100

@@ -192,6 +192,11 @@ def result_text(entry: dict[str, Any]) -> str:
     )
     if best["estimated_us"] is not None:
         figures = f"{best['estimated_us']:,.2f} us estimated, {figures}"
+    if untuned := entry["fixed_rule"]:
+        figures += (
+            f"; untuned {untuned['packets_total']:,} packets "
+            f"({untuned['packets_critical']:,} on the critical path)"
+        )
     lines = [figures, f"record {best['record'][:16]}", ", ".join(counted)]
     if fallbacks := entry["fallbacks"]:
         lines.append(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tvm.s_tir import Schedule
 
     from search_spaces.space import Space
+    from vrmpy_tune.tune.task import Task
     from vrmpy_tune.workload import Workload
 
 
@@ -31,6 +32,8 @@ class Candidate:
         The code generator that the trace chose.
     structural_hash:
         TVM's structural hash of the unscheduled program, in hexadecimal.
+    is_fixed_rule:
+        Whether it is what the workload is compiled with untuned.
     """
 
     workload: Workload
@@ -39,22 +42,25 @@ class Candidate:
     trace: str
     generator: CodeGenerator
     structural_hash: str
+    is_fixed_rule: bool = False
 
     @staticmethod
-    def of(workload: Workload, space: Space, schedule: Schedule, structural_hash: str) -> Candidate:
-        """Take a candidate from a schedule."""
+    def of(task: Task, schedule: Schedule) -> Candidate:
+        """Take a candidate of a task from a schedule."""
         import tvm
 
         from vrmpy_tune.records.record import canonical_trace
         from vrmpy_tune.replay import trace_json
 
+        trace = canonical_trace(trace_json(schedule.trace))
         return Candidate(
-            workload,
-            space,
+            task.workload,
+            task.space,
             tvm.ir.save_json(schedule.mod),
-            canonical_trace(trace_json(schedule.trace)),
+            trace,
             code_generator(schedule.mod),
-            structural_hash,
+            task.structural_hash,
+            is_fixed_rule=trace == task.fixed_trace,
         )
 
 

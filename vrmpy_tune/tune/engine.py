@@ -218,7 +218,7 @@ class Engine:
         tickets = []
         for one in candidates:
             self._proposed[text] = number = self._proposed.get(text, 0) + 1
-            candidate = Candidate.of(task.workload, task.space, one.sch, task.structural_hash)
+            candidate = Candidate.of(task, one.sch)
             ticket = str(len(self._tickets))
             self._tickets[ticket] = self._threads.submit(
                 self._evaluate, task, candidate, number, limit

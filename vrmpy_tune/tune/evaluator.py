@@ -14,7 +14,7 @@ from vrmpy_tune.device.protocol import Ensemble, Job, Limits
 from vrmpy_tune.errors import BuildError, BuildTimeoutError
 from vrmpy_tune.measurement import Measurement, Outcome, is_time
 from vrmpy_tune.records.outcomes import Failure
-from vrmpy_tune.records.record import Identity, Record
+from vrmpy_tune.records.record import FixedRule, Identity, Record
 from vrmpy_tune.toolchain.assembly import count_multiplies
 from vrmpy_tune.toolchain.codegen import provenance, to_object
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vrmpy_tune.toolchain.zig import Compiled
     from vrmpy_tune.tune.candidate import Candidate
     from vrmpy_tune.verification import Verifier
+    from vrmpy_tune.workload import Workload
 
 
 DOUBTFUL: Final = frozenset({Outcome.CRASH, Outcome.WRONG_RESULT})
@@ -107,7 +108,8 @@ class Evaluator:
     target, metric, seed:
         What records are made for.
     corrected:
-        Told each record that was measured again because its device turned out to be sick.
+        Told each record that changed: because the device that measured it turned out to be sick, or
+        because it is known now what the fixed rule takes.
     """
 
     def __init__(
@@ -130,6 +132,8 @@ class Evaluator:
         self._locks: dict[tuple[str, str], threading.Lock] = {}
         self._guard = threading.Lock()
         self._corrected = corrected
+        self._storing = threading.Lock()
+        self._fixed_rules: dict[str, FixedRule] = {}
         self._recent: dict[str, deque[_Asked]] = {}
 
     def evaluate(
@@ -153,6 +157,8 @@ class Evaluator:
         """
         known = self.recall(candidate)
         if known is not None:
+            if candidate.is_fixed_rule and known.record is not None:
+                return replace(known, record=self._learn_fixed_rule(known.record))
             return known
         run = self._attempt(candidate, verifier, packets)
         if run.retryable:
@@ -164,6 +170,29 @@ class Evaluator:
                 recent = self._recent.setdefault(run.ran_on, deque(maxlen=RECENT))
                 recent.append(_Asked(candidate, verifier, packets))
         return self._remember(candidate, run)
+
+    def fixed_rule(self, workload: Workload) -> FixedRule | None:
+        """Return what the fixed rule takes of a workload, if this run measured or recalled it."""
+        return self._fixed_rules.get(str(workload))
+
+    def _learn_fixed_rule(self, record: Record) -> Record:
+        """Note what the fixed rule takes in all records of the workload of this toolchain.
+
+        Returns the record of the fixed rule's choice as it is then.
+        """
+        rule = FixedRule(record.counts.packets_total, record.counts.packets_critical)
+        with self._storing:
+            self._fixed_rules[record.workload] = rule
+            noted = [
+                replace(one, fixed_rule=rule)
+                for one in self._store.query(record.workload, record.target)
+                if one.fixed_rule != rule and dict(one.toolchain) == self._toolchain
+            ]
+            if noted:
+                self._store.add_many(noted)
+        for one in noted:
+            self._corrected(one)
+        return replace(record, fixed_rule=rule)
 
     def recall(self, candidate: Candidate) -> Evaluation | None:
         """Return how the candidate ended before with this toolchain, if the store knows."""
@@ -299,16 +328,21 @@ class Evaluator:
 
     def _remember(self, candidate: Candidate, run: _Run) -> Evaluation:
         if run.measurement is not None:
-            record = Record.from_measurement(
-                run.measurement,
-                space=candidate.space.name,
-                trace=candidate.trace,
-                seed=self._seed,
-                generator=run.generator,
-                toolchain=self._toolchain,
-                structural_hash=candidate.structural_hash,
-            )
-            self._store.add(record)
+            # One at a time: what is stored before the fixed rule is known is completed then.
+            with self._storing:
+                record = Record.from_measurement(
+                    run.measurement,
+                    space=candidate.space.name,
+                    trace=candidate.trace,
+                    seed=self._seed,
+                    generator=run.generator,
+                    toolchain=self._toolchain,
+                    structural_hash=candidate.structural_hash,
+                    fixed_rule=self.fixed_rule(candidate.workload),
+                )
+                self._store.add(record)
+            if candidate.is_fixed_rule:
+                record = self._learn_fixed_rule(record)
             return Evaluation(Outcome.OK, record, generator=run.generator, fallback=run.fallback)
         if run.outcome.is_remembered and not run.retryable:
             self._store.add_failure(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from vrmpy_tune.device.protocol import Device
-    from vrmpy_tune.records.record import Record
+    from vrmpy_tune.records.record import FixedRule, Record
     from vrmpy_tune.records.store import Store
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.events import Event
@@ -62,6 +62,8 @@ class TuneResult:
         Number of failures by class.
     best:
         The best record of this run.
+    fixed_rule:
+        What the workload takes untuned, if that was measured.
     wall_s:
         Seconds the whole run took, all workloads together.
     busy_fraction:
@@ -89,6 +91,7 @@ class TuneResult:
     interrupted: bool = False
     ended: tuple[SearchEnded, ...] = ()
     transferred: tuple[RecordsTransferred, ...] = ()
+    fixed_rule: FixedRule | None = None
 
     @property
     def stopped_early(self) -> str | None:
@@ -127,6 +130,7 @@ class TuneResult:
                     for text, ids in one.records
                 ],
             },
+            "fixed_rule": self.fixed_rule.to_json() if self.fixed_rule else None,
             "best": {
                 "record": self.best.id,
                 "space": self.best.space,
@@ -265,6 +269,7 @@ def tune(
                 notes=notes[str(workload)],
                 clock=clock,
                 interrupted=interrupted(),
+                fixed_rule=evaluator.fixed_rule(workload),
             )
             for workload in workloads
             if any(task.best for task in tasks if task.workload is workload)
@@ -394,6 +399,7 @@ def _result(
     notes: _Notes,
     clock: BusyClock,
     interrupted: bool,
+    fixed_rule: FixedRule | None,
 ) -> TuneResult:
     own = [task for task in tasks if task.workload is workload]
     failures: dict[Outcome, int] = {}
@@ -417,6 +423,7 @@ def _result(
         interrupted=interrupted,
         ended=notes.ended,
         transferred=notes.transferred,
+        fixed_rule=fixed_rule,
     )
 
 

@@ -187,8 +187,5 @@ def draw(
         for task in tasks:
             generate = task.space.generator(workload, target)
             base = Schedule(task.module, seed=int(random.integers(1, 2**31 - 1)))
-            candidates += [
-                Candidate.of(workload, task.space, schedule, task.structural_hash)
-                for schedule in generate(base)
-            ]
+            candidates += [Candidate.of(task, schedule) for schedule in generate(base)]
     return candidates[:number]

@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from vrmpy_tune.measurement import QEMU_PACKETS, Outcome, is_time
+from vrmpy_tune.records.record import canonical_trace
+from vrmpy_tune.replay import trace_json
 from vrmpy_tune.tune.candidate import hash_of
 from vrmpy_tune.verification import Verifier
 
@@ -86,6 +88,13 @@ class Task:
     def structural_hash(self) -> str:
         """TVM's structural hash of the unscheduled program."""
         return hash_of(self.module)
+
+    @cached_property
+    def fixed_trace(self) -> str | None:
+        """Canonical text of the fixed rule's choice, if it is one of this space."""
+        if self.fixed is None:
+            return None
+        return canonical_trace(trace_json(self.fixed.schedule(self.module).trace))
 
     def random_state(self, seed: int) -> int:
         """Return the seed of this task's search: its own, whatever else is tuned in the run."""
