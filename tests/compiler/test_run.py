@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from tests.tuned import CONV, DENSE, V68, tuned_store
 from vrmpy_tune.compiler import compile_workloads, run_artifact
+from vrmpy_tune.compiler.run import read_arrays, write_arrays
 from vrmpy_tune.device.fake import FakeDevice, Fault
 from vrmpy_tune.errors import DeviceError, UsageError, VerificationError
 from vrmpy_tune.workload import parse_workload
@@ -130,3 +132,29 @@ def test_a_wrong_output_and_a_lost_device_are_told_apart(
     monkeypatch.setattr("vrmpy_tune.compiler.run.open_device", lambda _: device)
     with pytest.raises(error):
         run_artifact(artifact)
+
+
+def test_an_array_may_have_any_name(tmp_path: Path) -> None:
+    names = ("file", "args", "kwds", "arr_0", "self", "a/b", "größe", "x.npy", " ", "")
+    given = {name: np.full((2, 3), number) for number, name in enumerate(names)}
+    write_arrays(tmp_path / "y.npz", given)
+    with np.load(tmp_path / "y.npz", allow_pickle=False) as archive:
+        assert set(archive.files) == set(names)
+        for name, array in given.items():
+            np.testing.assert_array_equal(archive[name], array)
+
+
+def test_names_that_an_archive_would_cut_stay_apart_and_too_long_ones_are_a_sentence(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "y.npz"
+    write_arrays(path, {"a\0b": np.zeros(1), "a\0c": np.ones(1)})
+    assert set(read_arrays(path)) == {"a\\0b", "a\\0c"}
+    with pytest.raises(UsageError, match="cannot hold an array of this name"):
+        write_arrays(path, {"n" * 70_000: np.zeros(1)})
+
+
+def test_inputs_from_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.npz")
+    with pytest.raises(UsageError, match="no regular file"):
+        read_arrays(tmp_path / "x.npz")

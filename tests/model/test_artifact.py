@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 
 from vrmpy_tune.compiler.artifact import MANIFEST, read_artifact
 from vrmpy_tune.errors import ArtifactError
-from vrmpy_tune.model.artifact import is_network, read_network
+from vrmpy_tune.model.artifact import REFERENCE, is_network, read_network
 from vrmpy_tune.model.network import Network
 
 pytestmark = pytest.mark.device
@@ -126,3 +129,24 @@ def test_a_network_is_not_taken_for_kernels_nor_the_other_way_round(
     assert not is_network(other)
     with pytest.raises(ArtifactError, match="holds no network"):
         read_network(other)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY", "array"])
+def test_a_reference_that_is_no_archive_is_refused(artifact: Path, content: bytes | str) -> None:
+    if isinstance(content, str):
+        file = io.BytesIO()
+        np.save(file, np.zeros(3))
+        content = file.getvalue()
+    (artifact / REFERENCE).write_bytes(content)
+    manifest = json.loads((artifact / MANIFEST).read_text())
+    manifest["files"][REFERENCE] = hashlib.sha256(content).hexdigest()
+    (artifact / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError):
+        read_network(artifact)
+
+
+def test_a_manifest_that_is_a_pipe_is_refused_at_once(artifact: Path) -> None:
+    (artifact / MANIFEST).unlink()
+    os.mkfifo(artifact / MANIFEST)
+    with pytest.raises(ArtifactError, match="no regular file"):
+        read_network(artifact)

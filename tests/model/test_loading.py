@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.model.damage import refusals
 from tests.model.quantized_models import INPUT, write_model
 from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.frontend.operators import PLAIN, QUANTIZED, REMEDIES
+from vrmpy_tune.model.frontend.tflite_file import read_tflite
 from vrmpy_tune.model.onnx_import import import_onnx
 from vrmpy_tune.model.zoo.writer import Writer
 
@@ -189,3 +191,18 @@ def test_a_scale_computed_at_run_time(file: Path) -> None:
 
 def test_what_is_supported_needs_no_remedy() -> None:
     assert not set(REMEDIES) & {*PLAIN, *QUANTIZED}
+
+
+def test_pipes_and_devices_are_refused_at_once(file: Path, tmp_path: Path) -> None:
+    pipe, device = tmp_path / "pipe.onnx", tmp_path / "zero.onnx"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path in (pipe, device):
+        refused(path, "no regular file")
+        with pytest.raises(ModelError, match="no regular file"):
+            read_tflite(path)
+    onnx.save(onnx.load(file), file, save_as_external_data=True, location="weights.bin",
+              size_threshold=0)  # fmt: skip
+    (file.parent / "weights.bin").unlink()
+    os.mkfifo(file.parent / "weights.bin")
+    refused(file, "no regular file")

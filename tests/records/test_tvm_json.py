@@ -118,3 +118,16 @@ def test_an_import_demands_a_metric_and_both_files(tmp_path: Path) -> None:
         import_tvm_json(tmp_path, metric="seconds", target=V68, identify=lambda _: None)
     with pytest.raises(RecordFormatError, match="database_workload"):
         import_tvm_json(tmp_path, metric=QEMU_PACKETS, target=V68, identify=lambda _: None)
+
+
+@pytest.mark.parametrize("seconds", ["[1e308, 1e308]", "[1e400]", "[-1e308, -1e308]"])
+def test_seconds_out_of_range_are_a_bad_line(tmp_path: Path, seconds: str) -> None:
+    export_tvm_json([tuned(4, 900)], tmp_path, lambda _: toy())
+    path = tmp_path / "database_tuning_record.json"
+    index, (trace, _, target, arguments) = json.loads(path.read_text().splitlines()[0])
+    rest = (json.dumps(one) for one in (target, arguments))
+    path.write_text(f"[{index}, [{json.dumps(trace)}, {seconds}, {', '.join(rest)}]]\n")
+    identify = identify_among([(DENSE, SPACE)], lambda workload, space: toy())
+    report = import_tvm_json(tmp_path, metric=QEMU_PACKETS, target=V68, identify=identify)
+    assert not report.traces
+    assert len(report.problems) == 1
