@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -78,6 +79,33 @@ class PostgresServer:
     def stop(self) -> None:
         """Stop at once, as a crash would."""
         self._run("pg_ctl", "stop", "--mode=immediate")
+
+    def restart(self) -> None:
+        """Restart as an administrator does: clients are cut off."""
+        self._run("pg_ctl", "stop", "--mode=fast")
+        self.start()
+
+    def kill(self) -> None:
+        """Kill every process of the server, and wait until all are gone."""
+        processes = self._processes()
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=10)
+
+    def freeze(self) -> None:
+        """Stop every process of the server where it is."""
+        for process in self._processes():
+            process.suspend()
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        pid = int((self._directory / "data" / "postmaster.pid").read_text().split()[0])
+        server = psutil.Process(pid)
+        return [server, *server.children(recursive=True)]
 
     def new_schema(self, name: str) -> str:
         """Return the URL of an empty schema."""

@@ -35,7 +35,7 @@ class Tuner:
         More arguments.
     """
 
-    def __init__(self, store: Path, events: Path, *arguments: str) -> None:
+    def __init__(self, store: Path | str, events: Path, *arguments: str) -> None:
         self.events_file = events
         self.process = subprocess.Popen(
             [sys.executable, "-c", _MAIN, "tune", WORKLOAD,

@@ -122,5 +122,5 @@ def test_a_view_of_two_stores_reads_no_more_of_either(
     with open_stores([many, other]) as view:
         reads.rows = 0
         assert view.count() == RECORDS + 1
-        assert view.query(limit=1) == [better]
+        assert view.query(better.workload, better.target, better.metric, limit=1) == [better]
         assert reads.rows <= 2 * FIRST

@@ -194,6 +194,16 @@ def read_duration(text: str) -> float:
     return seconds
 
 
+def is_farm(device: str) -> bool:
+    """Whether a device's name is that of a farm."""
+    return device.startswith("rpc://")
+
+
+def is_server(store: str | None) -> bool:
+    """Whether a store's URL is that of a database server, which may go away and come back."""
+    return store is not None and "://" in store and not store.startswith("sqlite:")
+
+
 def waiting(device: str, seconds: float) -> str:
     """Return the name of a farm's device with the time after which it is given up.
 
@@ -202,7 +212,7 @@ def waiting(device: str, seconds: float) -> str:
     UsageError
         If the device is no farm: others are there or are not.
     """
-    if not device.startswith("rpc://"):
+    if not is_farm(device):
         raise UsageError(f"--wait is for farms (rpc://HOST:PORT/KEY), and '{device}' is none.")
     return f"{device}{'&' if '?' in device else '?'}wait={seconds:g}"
 

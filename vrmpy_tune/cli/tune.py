@@ -20,6 +20,8 @@ from vrmpy_tune.cli.options import (
     Variants,
     Workloads,
     check_metric,
+    is_farm,
+    is_server,
     read_duration,
     read_memories,
     read_model,
@@ -65,7 +67,11 @@ def tune_workloads(
     ] = None,
     wait: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="Give up a farm without devices after 90s, 10m."),
+        typer.Option(
+            metavar="DURATION",
+            help="Give up a farm without devices, or a database server that went away, after "
+            "90s, 10m.",
+        ),
     ] = None,
     effort: Annotated[str, typer.Option(help=f"{_EFFORT_HELP} trials.")] = "normal",
     seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Same seed, same result.")] = 0,
@@ -110,8 +116,9 @@ def tune_workloads(
     memories = read_memories(memory)
     effort_called(effort)
     seconds = None if time is None else read_duration(time)
-    if wait is not None:
-        device = waiting(device, read_duration(wait))
+    wait_s = None if wait is None else read_duration(wait)
+    if wait_s is not None and (is_farm(device) or not is_server(records)):
+        device = waiting(device, wait_s)
 
     from vrmpy_tune.cli.displays import displays
     from vrmpy_tune.tune.run import tune
@@ -148,6 +155,7 @@ def tune_workloads(
             transfer=transfer,
             shipped=shipped,
             early_stop=early_stop,
+            wait_s=wait_s,
             events=listen,
         )
         entries = [result.as_json() for result in results]

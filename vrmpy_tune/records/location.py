@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, overload
 
@@ -18,9 +20,19 @@ _DATABASE_SUFFIXES: Final = (".db", ".sqlite", ".sqlite3")
 
 def default_url() -> str:
     """Return the URL of the user's own store, in the platform's place for application data."""
+    return f"sqlite:///{_own_directory() / 'records.db'}"
+
+
+def unstored_file() -> Path:
+    """Return a file of this process's own for what cannot be stored; it is not made."""
+    moment = time.strftime("%Y%m%d-%H%M%S")
+    return _own_directory() / f"unstored-{moment}-{os.getpid()}.jsonl"
+
+
+def _own_directory() -> Path:
     import platformdirs
 
-    return f"sqlite:///{Path(platformdirs.user_data_dir('vrmpy-tune')) / 'records.db'}"
+    return Path(platformdirs.user_data_dir("vrmpy-tune"))
 
 
 @overload

@@ -11,21 +11,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from vrmpy_tune.errors import StoreError
 from vrmpy_tune.records.sql_errors import readable_errors, store_error
+from vrmpy_tune.records.sql_server import BUSY_SECONDS, PostgresServer
 from vrmpy_tune.records.sqlite_pages import page_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine.interfaces import DBAPICursor
-
-BUSY_SECONDS: Final = 4.0
-"""How long to wait for another process's transaction; FAULTS.md row 2 allows 5 s in all."""
 
 _ASK_SECONDS: Final = (0.001, 0.008)
 """Between two questions whether the lock is free."""
@@ -68,11 +66,13 @@ class Database:
         # Rendered without the password: this is printed.
         self.location = (parsed.database if is_sqlite else None) or parsed.render_as_string()
         self.path = Path(parsed.database) if is_sqlite and parsed.database else None
+        self._server: PostgresServer | None = None
         try:
             if is_sqlite:
                 self._engine = _sqlite_engine(self.path or Path(), readonly)
             else:
-                self._engine = _postgres_engine(parsed)
+                self._server = PostgresServer(parsed)
+                self._engine = self._server.engine
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"The record store {self.location} needs the module {error.name}. "
@@ -88,7 +88,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent view of the database."""
-        with readable_errors(self.location), self._own_engine().begin() as connection:
+        with readable_errors(self.location), self._transaction(self._own_engine()) as connection:
             yield connection
 
     @contextmanager
@@ -102,7 +102,16 @@ class Database:
         # Threads of one process queue here, which is fair; SQLite's own waiting is not.
         with self._writing, readable_errors(self.location):
             engine = self._own_engine().execution_options(**{_WRITES: True})
+            with self._transaction(engine) as connection:
+                yield connection
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        if self._server is None:
             with engine.begin() as connection:
+                yield connection
+        else:
+            with self._server.transaction(engine) as connection:
                 yield connection
 
     def use_write_ahead_log(self) -> None:
@@ -129,33 +138,19 @@ class Database:
         """Close every connection."""
         with readable_errors(self.location):
             self._own_engine().dispose()
+        if self._server is not None:
+            self._server.watch.close()
 
     def _own_engine(self) -> Engine:
         if self._process != os.getpid():
             # SQLite's locks and PostgreSQL's sockets must not be used across a fork: leave the
             # parent's connections alone, and open new ones.
             self._engine.dispose(close=False)
+            if self._server is not None:
+                self._server.forked()
             self._writing = threading.Lock()
             self._process = os.getpid()
         return self._engine
-
-
-def _postgres_engine(url: URL) -> Engine:
-    seconds = int(BUSY_SECONDS)
-    engine = create_engine(
-        url,
-        pool_pre_ping=True,
-        # A server that is gone without a word is given up as soon as a locked one.
-        connect_args={"connect_timeout": seconds, "tcp_user_timeout": 1000 * seconds},
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET lock_timeout = '{seconds}s'")
-        connection.commit()
-
-    return engine
 
 
 def _sqlite_engine(path: Path, readonly: bool) -> Engine:

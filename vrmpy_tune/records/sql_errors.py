@@ -51,6 +51,16 @@ class DamagedStoreError(StoreError):
     """A SQLite file contradicts itself; what it holds may be read without SQLite."""
 
 
+class StoreUnreachableError(StoreError):
+    """A database server is away; it may come back."""
+
+
+_AWAY: Final = ("57P01", "57P02", "57P03", "53300")
+"""PostgreSQL's states of shutting down, having crashed, starting, and being full of clients."""
+
+_OTHER: Final = ("ProgrammingError", "DataError", "NotSupportedError")
+"""The driver's exceptions without a state that are not about the connection."""
+
 _NOT_DAMAGE: Final = (
     "full",
     "readonly",
@@ -73,6 +83,8 @@ def store_error(location: str, error: Exception) -> StoreError:
         sign in lower for sign in _NOT_DAMAGE
     )
     kind = DamagedStoreError if is_damage else StoreError
+    if _is_away(cause):
+        kind, lower = StoreUnreachableError, "connection"
     for signs, sentence in _SENTENCES:
         if any(sign in lower for sign in signs):
             told = sentence.format(location=location, remedy=remedy(location))
@@ -80,6 +92,14 @@ def store_error(location: str, error: Exception) -> StoreError:
     return kind(
         f"The record store {location} cannot be used: {detail}. Name another one with --records."
     )
+
+
+def _is_away(cause: object) -> bool:
+    """Whether PostgreSQL's driver says that there is no server, or that it went away."""
+    if not type(cause).__module__.startswith("psycopg") or type(cause).__name__ in _OTHER:
+        return False
+    state = getattr(cause, "sqlstate", None)
+    return state is None or state.startswith("08") or state in _AWAY
 
 
 @contextmanager

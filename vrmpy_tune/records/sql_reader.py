@@ -37,11 +37,12 @@ from vrmpy_tune.records.sql_schema import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Connection
 
     from vrmpy_tune.records.imported import ImportedTrace
     from vrmpy_tune.records.memory_reader import MemoryReader
     from vrmpy_tune.records.outcomes import Failure, FinishedRun
+    from vrmpy_tune.records.patience import Patience
     from vrmpy_tune.records.record import Identity, Record
 
 _FIRST_ROWS: Final = 4
@@ -71,6 +72,8 @@ class SqlReader(ClosedOnExit):
     ----------
     damage:
         The rows that were skipped so far.
+    patience:
+        How a server that is away is waited for; ``None`` if it is not.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class SqlReader(ClosedOnExit):
     def __init__(self, url: str, *, readonly: bool) -> None:
         self._database = Database(url, readonly=readonly)
         self.damage = Damage(self.location)
+        self.patience: Patience | None = None
         self._salvaged: MemoryReader | None = None
         try:
             if readonly:
@@ -94,8 +98,7 @@ class SqlReader(ClosedOnExit):
     def _check_version(self) -> None:
         if self._database.path is not None:
             check_length(self._database.path)
-        with self._database.reading() as connection:
-            version = stored_version(connection, self.location)
+        version = self._read(lambda connection: stored_version(connection, self.location))
         if version != STORE_SCHEMA:
             raise StoreError(
                 f"The record store {self.location} "
@@ -270,8 +273,7 @@ class SqlReader(ClosedOnExit):
             .where(columns.place == 1)
             .order_by(*(columns[c.name] for c in GROUP))
         )
-        with self._database.reading() as connection:
-            found = [tuple(row) for row in connection.execute(statement)]
+        found = self._read(lambda connection: [tuple(row) for row in connection.execute(statement)])
         entries = [row[:3] for row in found]
         records = {record.id: record for record in self._of(entries)}
         best = []
@@ -295,10 +297,10 @@ class SqlReader(ClosedOnExit):
         statement = statement.where(*_matching(workload, target, metric, space))
         here = "" if toolchain is None else toolchain_key(toolchain)
         first = [case((columns.toolchain == here, 0), else_=1)] if here else []
-        with self._database.reading() as connection:
-            found = connection.execute(statement.order_by(*first, *GROUP, *BEST_FIRST))
-            entries = [tuple(row) for row in found]
-        yield from self._of(entries)
+        ordered = statement.order_by(*first, *GROUP, *BEST_FIRST)
+        yield from self._of(
+            self._read(lambda connection: [tuple(row) for row in connection.execute(ordered)])
+        )
 
     def _of(self, entries: Sequence[_Entry]) -> Iterator[Record]:
         """Yield the records that entries of the index stand for, a few more at each time."""
@@ -341,8 +343,7 @@ class SqlReader(ClosedOnExit):
         read: Callable[[Mapping[str, str | int]], T],
     ) -> list[T]:
         """Read rows; a damaged one is noted and skipped, so that it costs no other."""
-        with self._database.reading() as connection:
-            rows = connection.execute(statement).mappings().all()
+        rows = self._read(lambda connection: connection.execute(statement).mappings().all())
         found = []
         for row in rows:
             try:
@@ -353,12 +354,19 @@ class SqlReader(ClosedOnExit):
         return found
 
     def _scalar(self, statement: Select[int]) -> int:
-        with self._database.reading() as connection:
-            return connection.scalar(statement) or 0
+        return self._read(lambda connection: connection.scalar(statement)) or 0
 
     def _column(self, statement: Select[tuple[T]]) -> list[T]:
-        with self._database.reading() as connection:
-            return list(connection.scalars(statement))
+        return self._read(lambda connection: list(connection.scalars(statement)))
+
+    def _read(self, ask: Callable[[Connection], T]) -> T:
+        """Ask one question, again and again if there is patience for a server that is away."""
+
+        def attempt() -> T:
+            with self._database.reading() as connection:
+                return ask(connection)
+
+        return attempt() if self.patience is None else self.patience.keep_trying(attempt)
 
 
 def _matching(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vrmpy_tune.errors import UsageError
+from vrmpy_tune.records.sql_errors import StoreUnreachableError
 from vrmpy_tune.records.sql_migration import bring_up_to_date
 from vrmpy_tune.records.sql_reader import SqlReader
 from vrmpy_tune.records.sql_rows import Row, record_row, side_row
@@ -24,7 +25,7 @@ from vrmpy_tune.records.sql_schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from vrmpy_tune.records.imported import ImportedTrace
     from vrmpy_tune.records.outcomes import Failure, FinishedRun
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 500
 """Records that are in memory at once when stores are merged."""
+
+T = TypeVar("T")
 
 
 class SqlStore(SqlReader):
@@ -66,15 +69,18 @@ class SqlStore(SqlReader):
 
     def add_many(self, records: Iterable[Record], *, replace: bool = True) -> int:
         """See :meth:`vrmpy_tune.records.store.Store.add_many`."""
+        records = list(records)
         rows = [record_row(record) for record in records]
-        with self._database.writing() as connection:
-            return _put_records(connection, rows, replace=replace)
+        return self._keep(
+            records, lambda connection: _put_records(connection, rows, replace=replace)
+        )
 
     def add_failure(self, failure: Failure) -> bool:
         """See :meth:`vrmpy_tune.records.store.Store.add_failure`."""
         row = side_row(failure)
-        with self._database.writing() as connection:
-            return _put(connection, FAILURES, row, replace=True)
+        return self._keep(
+            [failure], lambda connection: _put(connection, FAILURES, row, replace=True)
+        )
 
     def add_imported(self, traces: Iterable[ImportedTrace]) -> int:
         """See :meth:`vrmpy_tune.records.store.Store.add_imported`."""
@@ -110,6 +116,21 @@ class SqlStore(SqlReader):
         beyond = select(ranked.c.id).where(ranked.c.place > keep)
         with self._database.writing() as connection:
             return connection.execute(delete(RECORDS).where(columns.id.in_(beyond))).rowcount
+
+    def _keep(self, items: Sequence[Record | Failure], change: Callable[[Connection], T]) -> T:
+        """Make a change that may be made twice; ``items`` are kept elsewhere if it cannot be."""
+
+        def attempt() -> T:
+            with self._database.writing() as connection:
+                return change(connection)
+
+        if self.patience is None:
+            return attempt()
+        try:
+            return self.patience.keep_trying(attempt)
+        except StoreUnreachableError:
+            self.patience.keep(items)
+            raise
 
 
 def _put_records(connection: Connection, rows: Iterable[Row], *, replace: bool) -> int:

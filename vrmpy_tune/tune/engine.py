@@ -107,6 +107,10 @@ class Engine:
         """Finish what runs, start nothing more."""
         self._stop.set()
 
+    def warn(self, text: str) -> None:
+        """Tell that the run goes on with less than it should have; from any thread."""
+        self._emit(Warned(text))
+
     @property
     def stopped(self) -> bool:
         """Whether :meth:`stop` was called or an evaluation could not be done at all."""
@@ -128,7 +132,7 @@ class Engine:
             table.add(task.name, task.workload, task.space)
         with without_builtin_intrinsics():
             contexts = [self._context(task) for task in self.tasks]
-        model = GuardedModel(table, self.seed, lambda text: self._emit(Warned(text)))
+        model = GuardedModel(table, self.seed, self.warn)
         self._model = model._inst
         for task in self.tasks:
             self._model.learn(task.space, task.similar)

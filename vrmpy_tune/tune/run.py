@@ -13,6 +13,7 @@ from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import DeviceError, NoValidCandidateError, UsageError
 from vrmpy_tune.measurement import DEFAULT_METRIC, METRICS, QEMU_CRITICAL, Outcome, is_time
 from vrmpy_tune.records.location import default_url, open_store, open_stores
+from vrmpy_tune.records.patience import waiting_for_server
 from vrmpy_tune.records.shipped import shipped_records
 from vrmpy_tune.toolchain.codegen import FALLBACK
 from vrmpy_tune.toolchain.pool import CodegenPool
@@ -27,6 +28,7 @@ from vrmpy_tune.tune.events import (
     RunStarted,
     SearchEnded,
     TaskStarted,
+    Warned,
 )
 from vrmpy_tune.tune.interrupt import stopping_on_interrupt
 from vrmpy_tune.tune.task import Task
@@ -165,6 +167,7 @@ def tune(
     search: str = "evolutionary",
     shares: Mapping[Workload, int] | None = None,
     memories: Sequence[Memory] = (Memory.CACHED,),
+    wait_s: float | None = None,
     command: str | None = None,
     events: Callable[[Event], None] = lambda _: None,
 ) -> list[TuneResult]:
@@ -198,6 +201,9 @@ def tune(
         Candidates of each workload, where they are not the same for all.
     memories:
         Where weights may be while they are multiplied.
+    wait_s:
+        Seconds after which a store's server that went away is given up;
+        :data:`~vrmpy_tune.records.patience.DEFAULT_WAIT_S` by default.
     command:
         The command that resumes this run; by default that which names every workload.
     events:
@@ -219,13 +225,21 @@ def tune(
     from vrmpy_tune.tune.engine import Engine
     from vrmpy_tune.tune.evaluator import Evaluator
 
+    def warn(text: str) -> None:
+        events(Warned(text))
+
     url = records or default_url()
     command = command or resume_command(
         [str(workload) for workload in workloads], target=target, device=device, metric=metric,
         trials=trials, time_s=time_s, effort=effort, seed=seed, records=records,
         transfer=transfer, shipped=shipped, early_stop=early_stop, memory=tuple(memories),
+        wait_s=wait_s,
     )  # fmt: skip
-    with open_store(url) as store, open_device(device) as opened:
+    with (
+        open_store(url) as store,
+        open_device(device) as opened,
+        waiting_for_server(store, warn, wait_s) as patience,
+    ):
         _check_device(opened, target, metric)
         slots = opened.info().slots
         # Kernels run wherever the device is, but code is generated here.
@@ -257,8 +271,16 @@ def tune(
                 tasks, target, chosen, evaluator,
                 seed=seed, workers=slots, events=listen, search=search, early_stop=early_stop,
             )  # fmt: skip
-            with stopping_on_interrupt(engine.stop) as interrupted:
+            # From now on other threads have events to tell, too.
+            patience.say = engine.warn
+
+            def stop() -> None:
+                patience.stop()
+                engine.stop()
+
+            with stopping_on_interrupt(stop) as interrupted:
                 engine.run(time_s)
+            patience.say = warn
         results = [
             _result(
                 workload,
@@ -456,7 +478,9 @@ def resume_command(names: Sequence[str], *, target: HexagonTarget, **options: An
     options:
         Arguments of :func:`tune`, and other options of the command.
     """
-    others = {"time_s": "--time"}
+    others = {"time_s": "--time", "wait_s": "--wait"}
+    if str(options.get("device")).startswith("rpc://"):
+        options.pop("wait_s", None)  # a farm's URL says it already
     defaults = {
         "device": "qemu", "metric": DEFAULT_METRIC, "effort": "normal", "seed": 0,
         "memory": (Memory.CACHED,),
