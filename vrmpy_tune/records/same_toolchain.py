@@ -46,6 +46,9 @@ def deciding_code(toolchain: Mapping[str, str]) -> dict[str, str]:
 
 
 def toolchain_key(toolchain: Mapping[str, str]) -> str:
-    """Return a short text that is equal for toolchains that make the same code."""
+    """Return a short text that is equal for toolchains that make the same code.
+
+    Databases store it: whoever changes it writes a migration of the tables, too.
+    """
     text = canonical_json(deciding_code(toolchain))
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]

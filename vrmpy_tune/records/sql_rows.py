@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 Row: TypeAlias = "dict[str, str | int]"
 """A row's columns by name."""
 
-_UNREAD: Final = frozenset({"body", "checksum"})
-"""Columns that repeat nothing of the object."""
+_UNREAD: Final = frozenset({"body", "checksum", "toolchain"})
+"""Columns that repeat nothing of the object, and the one that only prefers some records to others:
+how it is made of the toolchain may change."""
 
 
 def record_row(record: Record) -> Row:
