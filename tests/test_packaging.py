@@ -6,8 +6,10 @@ import tomllib
 from pathlib import Path
 
 from vrmpy_tune.records.location import open_stores
-from vrmpy_tune.records.lookup import lookup
+from vrmpy_tune.records.resolver import Resolver
 from vrmpy_tune.records.shipped import shipped_records, sources
+from vrmpy_tune.target import TARGETS
+from vrmpy_tune.workload import parse_workload
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,5 +42,6 @@ def test_named_stores_come_before_the_shipped_records_unless_those_are_left_out(
 
 def test_a_user_who_never_tuned_gets_a_shipped_record() -> None:
     with open_stores([str(ROOT / "records")]) as reader:
-        found = lookup(reader, "dense:m=128,n=768,k=768,lhs=u8,rhs=u8", "hexagon-v68")
+        resolver = Resolver(reader, TARGETS["hexagon-v68"])
+        found = resolver.resolve(parse_workload("dense:m=128,n=768,k=768,lhs=u8,rhs=u8"))
     assert found.status.is_hit

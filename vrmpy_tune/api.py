@@ -170,12 +170,14 @@ def applied(
     target: HexagonTarget | str = "hexagon-v68",
     shipped: bool = True,
     metrics: Sequence[str] = METRICS,
+    exact: bool = False,
 ) -> Iterator[AppliedReport]:
     """Make records the current MetaSchedule database, for any TVM user.
 
     Inside the context ``relax.transform.MetaScheduleApplyDatabase()`` replaces each function that
     computes a workload with records (the programs of :mod:`search_spaces`, on packed or plain
-    weights) by its tuned form.
+    weights) by its tuned form.  Which record applies is decided as in every compilation
+    (:mod:`vrmpy_tune.records.resolver`), among those of the very form of the program.
 
     Parameters
     ----------
@@ -183,6 +185,8 @@ def applied(
         As for :func:`compile`.
     metrics:
         Metrics to accept, in order of preference.
+    exact:
+        Accept no record of another toolchain, nor of another variant.
 
     Yields
     ------
@@ -202,7 +206,7 @@ def applied(
     hexagon = _target(target)
     report = AppliedReport()
     with open_stores(_stores(records, shipped)) as reader:
-        view = DatabaseView(reader, hexagon, metrics, report)
+        view = DatabaseView(reader, hexagon, metrics, report, exact=exact)
         with hexagon.tvm_target(), view:
             yield report
 

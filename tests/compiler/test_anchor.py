@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
 from tests.tuned import CONV, DENSE, V68, records, tuned_store
-from vrmpy_tune.compiler.anchor import anchor_of, transplant, variants
+from vrmpy_tune.compiler.anchor import anchor_of, likest_first, transplant
 from vrmpy_tune.compiler.choice import choose
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.device.qemu import QemuDevice
-from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.records import open_store
-from vrmpy_tune.records.lookup import Status
+from vrmpy_tune.records.resolution import Status
+from vrmpy_tune.records.resolver import Resolver
 from vrmpy_tune.toolchain.pool import CodegenPool
 from vrmpy_tune.tune.draws import key_of
 from vrmpy_tune.verification import Verifier
-from vrmpy_tune.workload import parse_workload
+from vrmpy_tune.workload import Workload, parse_workload
 
 pytestmark = pytest.mark.device
 
@@ -50,12 +47,13 @@ def test_other_shapes_and_types_have_other_anchors(text: str) -> None:
 def test_a_variants_kernel_made_from_another_ones_record_is_right(text: str) -> None:
     workload = parse_workload(text)
     with open_store(str(tuned_store()), readonly=True) as reader:
-        choice = choose(workload, V68, reader, by_anchor=True)
+        choice = choose(Resolver(reader, V68).resolve(workload))
     best = records(text.partition(",out")[0].partition(",bias")[0])[0]
     assert choice.found.status is Status.BY_ANCHOR
     assert choice.found.status.is_hit
     assert choice.found.record == best
-    assert f"of {best.workload}, which has the same anchor" in choice.found.reason
+    assert f"of {best.workload}, which has the same anchor" in choice.reason
+    assert choice.reason.endswith(" choices.")
     space, verifier = choice.space, Verifier(workload)
     with CodegenPool(1) as pool, QemuDevice() as device:
         kernel = build_kernel(
@@ -64,29 +62,26 @@ def test_a_variants_kernel_made_from_another_ones_record_is_right(text: str) -> 
         run_kernel(kernel, verifier.arguments(space), verifier, device, V68)  # verifies
 
 
-def test_without_asking_no_other_variants_record_is_taken() -> None:
-    with open_store(str(tuned_store()), readonly=True) as reader:
-        choice = choose(parse_workload(FUSED), V68, reader)
-    assert (choice.found.status, choice.found.record) == (Status.MISSING, None)
-
-
 def test_the_records_own_choices_are_taken_where_the_variant_has_them() -> None:
     record = records(CONV)[-1]
     taken = transplant(parse_workload(f"{CONV},bias=1"), record, V68)
-    assert taken is not None
     assert taken.same_choices
-    assert "the same choices here" in taken.reason
+    assert taken.fit == "Taken here: the same choices."
     own = transplant(parse_workload(CONV), record, V68)
-    assert own is not None
     assert key_of(own.schedule.trace)[1] == key_of(taken.schedule.trace)[1]
 
 
 def test_the_likest_variant_comes_first() -> None:
     clipped = FUSED.replace("act=relu", "act=clip")
-    stored = {text: SimpleNamespace(workload=text) for text in (CONV, clipped)}
-    reader: Any = SimpleNamespace(
-        workloads=lambda: ["dense:unparsable", CONV, DENSE, clipped, FUSED],
-        best=lambda text, _target, _metric: stored.get(text),
-    )
-    found = variants(parse_workload(FUSED), V68.name, reader, METRICS[:1])
-    assert [one.workload for one in found] == [clipped, CONV]
+    found = likest_first(*_parsed(FUSED), _parsed(CONV, clipped, FUSED))
+    assert found == _parsed(clipped, CONV)
+
+
+def test_a_workload_without_the_records_space_is_refused() -> None:
+    (dense,) = _parsed(f"{DENSE.replace('rhs=u8', 'rhs=i8')},bias=1")
+    with pytest.raises(ValueError, match=r"has no search space dense\.scalar"):
+        transplant(dense, records(DENSE)[0], V68)
+
+
+def _parsed(*texts: str) -> list[Workload]:
+    return [parse_workload(text) for text in texts]

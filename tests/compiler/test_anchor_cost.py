@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.tuned import V68
-from vrmpy_tune.compiler.anchor import anchor_of, from_variant
+from vrmpy_tune.compiler.anchor import anchor_of, transplant
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.device.qemu import QemuDevice
 from vrmpy_tune.measurement import QEMU_PACKETS
@@ -57,34 +57,15 @@ if not os.environ.get("VRMPY_EVERY_ANCHOR"):
     }
 
 
-class OnlyOne:
-    """A store that has one record."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-
-    def workloads(self) -> list[str]:
-        return [self._record.workload]
-
-    def best(self, workload: str, target: str, metric: str) -> Record | None:
-        record = self._record
-        wanted = (record.workload, record.target, record.metric)
-        return record if (workload, target, metric) == wanted else None
-
-
 @pytest.mark.parametrize("text", PAIRS)
 def test_the_bare_record_costs_at_most_three_percent_more_than_the_fused_one(text: str) -> None:
     workload, own, bare = PAIRS[text]
-    reader = OnlyOne(bare)
-    taken = from_variant(workload, V68, reader, [QEMU_PACKETS])  # type: ignore[arg-type]
-    assert taken is not None
+    taken = transplant(workload, bare, V68)
     inputs, output = taken.space.inputs(workload), taken.space.output(workload)
     verifier = Verifier(workload, ("random",))
     with CodegenPool(1) as pool, QemuDevice() as device:
         kernel = build_kernel(taken.schedule.mod, inputs, output, V68, pool)
         arguments = verifier.arguments(taken.space)
         packets = run_kernel(kernel, arguments, verifier, device, V68).value
-    print(
-        f"\n{packets / own.value:.3f} {packets:,} instead of {own.value:,}: {taken.reason} {text}"
-    )
+    print(f"\n{packets / own.value:.3f} {packets:,} instead of {own.value:,}: {taken.fit} {text}")
     assert packets <= (1.06 if STEM in text else BAR) * own.value

@@ -46,8 +46,11 @@ from vrmpy_tune.records import (
     open_store,
 )
 from vrmpy_tune.records.jsonlines import LineProblem, encode_line, read_json_lines
-from vrmpy_tune.records.lookup import Status, lookup
+from vrmpy_tune.records.resolution import Resolution, Status
+from vrmpy_tune.records.resolver import Resolver
 from vrmpy_tune.records.sql_rows import checksum
+from vrmpy_tune.target import TARGETS
+from vrmpy_tune.workload import parse_workload
 
 pytestmark = pytest.mark.fault
 
@@ -634,14 +637,22 @@ def test_a_newer_store_and_a_newer_line_are_refused_with_the_remedy(
 def test_skewed_records_are_reported_as_other_toolchain_stale_or_missing(tmp_path: Path) -> None:
     newer = TOOLCHAIN | {"tvm": "0.28.0"}
     with SqlStore(f"sqlite:///{tmp_path / 'a.db'}") as store:
-        store.add(record(1))
-        other_tvm = lookup(store, DENSE, V68, toolchain=newer)
+        stored = record(1, space="dense.scalar/3")
+        store.add(stored)
+        dense = parse_workload(DENSE)
+
+        def resolve(toolchain: dict[str, str], *, exact: bool = False) -> Resolution:
+            return Resolver(
+                store, TARGETS[V68], toolchain=toolchain, exact=exact, replay=lambda _, trace: trace
+            ).resolve(dense)
+
+        other_tvm = resolve(newer)
         assert other_tvm.status is Status.OTHER_TOOLCHAIN
         assert "tvm 0.27.0, here 0.28.0" in other_tvm.reason
-        assert lookup(store, DENSE, V68, toolchain=newer, exact=True).status is Status.MISSING
-        stale = lookup(store, DENSE, V68, replays=lambda _: False)
+        assert resolve(newer, exact=True).status is Status.MISSING
+        stale = Resolver(store, TARGETS[V68]).resolve(dense)  # whose trace is none
         assert stale.status is Status.STALE
-        assert stale.stale == (record(1),)
+        assert stale.stale == (stored,)
         assert "no longer replay" in stale.reason
         other_space = Record.from_measurement(
             measurement(),

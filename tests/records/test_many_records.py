@@ -12,9 +12,12 @@ from sqlalchemy import Engine, event
 from tests.records.samples import DENSE, TOOLCHAIN, V68, record
 from tests.records.synthetic import fill
 from vrmpy_tune.cli.application import run
+from vrmpy_tune.measurement import QEMU_PACKETS
 from vrmpy_tune.records import Record, open_store, open_stores
 from vrmpy_tune.records import sql_reader as module
-from vrmpy_tune.records.lookup import lookup
+from vrmpy_tune.records.resolver import Resolver
+from vrmpy_tune.target import TARGETS
+from vrmpy_tune.workload import parse_workload
 
 RECORDS = 3000
 GROUPS = 30
@@ -85,10 +88,8 @@ def test_a_lookup_reads_the_first_rows_whatever_the_toolchain(many: Path, reads:
     with open_store(many, readonly=True) as store:
         reads.rows = reads.statements = 0
         for toolchain in (known.toolchain, {"tvm": "another"}):
-            found = lookup(
-                store, known.workload, known.target, (known.metric,), toolchain=toolchain
-            )
-            assert found.record == known
+            resolver = Resolver(store, TARGETS[known.target], toolchain=toolchain)
+            assert next(resolver.ranked(known.workload, known.metric)) == known
         assert reads.rows <= 2 * FIRST
         assert reads.statements <= 8
 
@@ -101,13 +102,15 @@ def test_a_record_of_the_toolchain_at_hand_is_found_behind_better_ones_of_others
         store.add_many(record(i, total=1000 + i, toolchain={"tvm": "old"}) for i in range(50))
         store.add(ours)
         reads.rows = 0
-        assert lookup(store, DENSE, V68, toolchain=ours.toolchain).record == ours
+        resolver = Resolver(store, TARGETS[V68], toolchain=ours.toolchain)
+        assert next(resolver.ranked(DENSE, QEMU_PACKETS)) == ours
         assert reads.rows <= FIRST
         newer = TOOLCHAIN | {"tvm": "new"}
-        assert lookup(store, DENSE, V68, toolchain=newer).record == record(
+        resolver = Resolver(store, TARGETS[V68], toolchain=newer, exact=True)
+        assert next(resolver.ranked(DENSE, QEMU_PACKETS)) == record(
             0, total=1000, toolchain={"tvm": "old"}
         )
-        exact = lookup(store, DENSE, V68, toolchain=newer, exact=True)
+        exact = resolver.resolve(parse_workload(DENSE))
         assert exact.record is None
         assert "51 records" in exact.reason
 

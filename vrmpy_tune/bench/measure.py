@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces import spaces_for
@@ -15,12 +16,14 @@ from vrmpy_tune.bench.metaschedule import (
 )
 from vrmpy_tune.bench.row import FIXED, METASCHEDULE, TUNED, Row, measured, missing, of_default
 from vrmpy_tune.bench.tvm_rules import why_not
-from vrmpy_tune.compiler.choice import applicable, fixed_schedule
+from vrmpy_tune.compiler.choice import fixed_schedule
 from vrmpy_tune.compiler.compile import untuned_counts
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.errors import VerificationError, VrmpyTuneError
 from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, QEMU_PACKETS, is_time
 from vrmpy_tune.records.outcomes import FinishedRun
+from vrmpy_tune.records.resolution import Status
+from vrmpy_tune.records.resolver import Resolver
 from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import Conv2d, Dense
 
@@ -61,7 +64,7 @@ class Bench:
     records:
         Where records are looked up.
     exact:
-        Accept no record of another toolchain.
+        Accept no record of another toolchain, nor of another variant.
     kept:
         Store for what is expensive to find out; ``None`` to find out nothing of that kind.
     candidates:
@@ -76,6 +79,12 @@ class Bench:
     exact: bool = False
     kept: Store | None = None
     candidates: int = CANDIDATES
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """What decides which record applies: those of the metric first, then of the others."""
+        metrics = (self.metric, *(name for name in METRICS if name != self.metric))
+        return Resolver(self.records, self.target, metrics, exact=self.exact)
 
     def rows(self, member: Member, systems: Sequence[str]) -> list[Row]:
         """Measure a member with each system; what fails becomes a row that says why."""
@@ -99,18 +108,17 @@ class Bench:
             return missing(member, system, self.metric, f"A defect of vrmpy-tune ({what}).")
 
     def tuned(self, member: Member, workload: Workload, verifier: Verifier) -> Row:
-        """Apply the best record of the metric, or of another one where there is none."""
-        metrics = (self.metric, *(name for name in METRICS if name != self.metric))
+        """Apply the record of the metric that applies, or of another one where there is none."""
         with _TVM:
-            found, space, schedule = applicable(
-                workload, self.target, self.records, metrics, exact=self.exact
-            )
-        if found.record is None or space is None or schedule is None:
+            found = self.resolver.resolve(workload)
+            applied = found.applied
+        if found.record is None or applied is None:
             return missing(member, TUNED, self.metric, found.reason)
-        measurement = self._measure(workload, verifier, space, schedule)
+        measurement = self._measure(workload, verifier, applied.space, applied.schedule)
         row = measured(
             member, workload, TUNED, measurement, self.target,
-            space=space.name, record=found.record.id,
+            space=applied.space.name, record=found.record.id,
+            reason=None if found.status is Status.APPLIED else applied.reason,
         )  # fmt: skip
         row = self._beside_one_context(row)
         # The naive loops of a contraction take minutes; its peers and the fixed rule say more.

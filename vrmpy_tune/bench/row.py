@@ -164,7 +164,7 @@ def measured(
     record:
         Id of the record that was applied.
     reason:
-        Why there is no record.
+        Why there is no record, or why one that is not the workload's own, of this toolchain.
     """
     counts = measurement.counts
     return Row(

@@ -99,7 +99,7 @@ def bench_suite(
     systems:
         Which of :data:`~vrmpy_tune.bench.row.OWN_SYSTEMS` to measure; the others' rows are null.
     exact:
-        Accept no record of another toolchain.
+        Accept no record of another toolchain, nor of another variant.
     find_out:
         Measure what takes minutes: MetaSchedule's own defaults, where no store knows them.
     candidates:

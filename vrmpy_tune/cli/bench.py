@@ -11,6 +11,7 @@ from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
     LARGEST,
     Device,
+    Exact,
     Json,
     Shipped,
     Sources,
@@ -95,9 +96,7 @@ def bench(
             help="Of MetaSchedule's defaults, how many to draw for a workload: 24 by default.",
         ),
     ] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Only records of this very toolchain.")
-    ] = False,
+    exact: Exact = False,
     every_peer: Annotated[
         bool, typer.Option("--every-peer", help="Print all rows of other systems, not the best.")
     ] = False,

@@ -10,6 +10,7 @@ import typer
 from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
     Device,
+    Exact,
     Json,
     Shipped,
     Sources,
@@ -51,11 +52,10 @@ def compile_kernels(
         bool, typer.Option("--verify/--no-verify", help="Run each kernel and check its output.")
     ] = True,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 3 if a record is missing.")
+        bool,
+        typer.Option("--strict", help="Exit 3 if a workload has no record, not even by anchor."),
     ] = False,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Only records of this very toolchain.")
-    ] = False,
+    exact: Exact = False,
     compare_untuned: Annotated[
         bool, typer.Option("--compare-untuned", help="Run the untuned kernels too.")
     ] = False,

@@ -71,6 +71,12 @@ Memories: TypeAlias = Annotated[
         f"{', '.join(Memory)}. May be repeated; {Memory.CACHED} by default.",
     ),
 ]
+Exact: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--exact", help="Only the workload's own records of this very toolchain: none by anchor."
+    ),
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 LARGEST: Final = 2**31 - 1

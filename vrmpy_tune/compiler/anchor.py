@@ -15,17 +15,16 @@ import numpy as np
 
 from search_spaces import find_space
 from search_spaces.aim import Aim
-from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.workload import Contraction, parse_workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable
 
+    import tvm
     from tvm.s_tir import Schedule
 
     from search_spaces.space import Space
     from vrmpy_tune.records.record import Record
-    from vrmpy_tune.records.store import RecordReader
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
 
@@ -43,28 +42,20 @@ class Transplant:
 
     Attributes
     ----------
-    record:
-        The other workload's record.
     space, schedule:
         The variant's.
     same_choices:
         Whether the choices are exactly the record's; else the nearest that the variant has.
     """
 
-    record: Record
     space: Space
     schedule: Schedule
     same_choices: bool
 
     @property
-    def reason(self) -> str:
-        """A sentence: which record, and how its choices fit."""
-        fit = "the same choices" if self.same_choices else "the nearest choices"
-        record = self.record
-        return (
-            f"Record {record.short_id} of {record.workload}, which has the same anchor: "
-            f"{record.value:,} packets ({record.metric}) there; {fit} here."
-        )
+    def fit(self) -> str:
+        """A sentence: how the record's choices fit."""
+        return f"Taken here: {'the same' if self.same_choices else 'the nearest'} choices."
 
 
 def anchor_of(workload: Workload) -> Workload:
@@ -76,52 +67,28 @@ def anchor_of(workload: Workload) -> Workload:
     )
 
 
-def from_variant(
-    workload: Workload, target: HexagonTarget, records: RecordReader, metrics: Sequence[str]
-) -> Transplant | None:
-    """Return the schedule that the likest variant's record gives, if there is one.
-
-    Raises
-    ------
-    StoreError
-        If a store cannot be read.
-    """
-    for record in variants(workload, target.name, records, metrics):
-        taken = transplant(workload, record, target)
-        if taken is not None:
-            return taken
-    return None
+def likest_first(workload: Workload, others: Iterable[Workload]) -> list[Workload]:
+    """Return the other ones of some workloads with the same anchor, the likest first."""
+    apart = [other for other in others if other != workload]
+    return sorted(apart, key=lambda other: (_unlike(workload, other), str(other)))
 
 
-def variants(
-    workload: Workload, target: str, records: RecordReader, metrics: Sequence[str]
-) -> Iterator[Record]:
-    """Yield the best record of each other workload with the same anchor, the likest first.
-
-    Raises
-    ------
-    StoreError
-        If a store cannot be read.
-    """
-    anchor = anchor_of(workload)
-    prefix = f"{workload.operator}:"
-    others = []
-    for text in records.workloads():
-        other = _parse(text) if text.startswith(prefix) else None
-        if other is not None and other != workload and anchor_of(other) == anchor:
-            others.append(other)
-    others.sort(key=lambda other: (_unlike(workload, other), str(other)))
-    for metric in metrics:
-        for other in others:
-            record = records.best(str(other), target, metric)
-            if record is not None:
-                yield record
-
-
-def transplant(workload: Workload, record: Record, target: HexagonTarget) -> Transplant | None:
+def transplant(
+    workload: Workload, record: Record, target: HexagonTarget, program: tvm.IRModule | None = None
+) -> Transplant:
     """Return the schedule of ``workload`` with the choices of a record of another variant.
 
-    ``None`` if the record's search space is not one of the workload's.
+    Parameters
+    ----------
+    record:
+        Of a search space that ``workload`` has on ``target``, too; its trace replays.
+    program:
+        The form of the workload's program to schedule; the space's ``module`` by default.
+
+    Raises
+    ------
+    ValueError
+        If the workload has no such search space.
     """
     from tvm.s_tir import Schedule
 
@@ -129,7 +96,7 @@ def transplant(workload: Workload, record: Record, target: HexagonTarget) -> Tra
 
     space = find_space(record.space)
     if space is None or not space.applies(workload, target):
-        return None
+        raise ValueError(f"{workload} has no search space {record.space} on {target.name}.")
     module = space.module(workload)
     designs = [
         Design.of(schedule.trace)
@@ -137,8 +104,6 @@ def transplant(workload: Workload, record: Record, target: HexagonTarget) -> Tra
     ]
     random = np.random.default_rng(0)
     draws = [draw for design in designs for draw in design.draw(DRAWS, random)]
-    if not draws:
-        return None
     trace = plain_trace(record.trace)
     aim = Aim.of(record.metric, target)
     wanted = space.features(parse_workload(record.workload), trace, aim)
@@ -147,7 +112,8 @@ def transplant(workload: Workload, record: Record, target: HexagonTarget) -> Tra
     same_choices = np.array([draw.chosen == chosen_in(trace) for draw in draws])
     best, same = _nearest(features, np.array(wanted), good, same_choices)
     draw = draws[best]
-    return Transplant(record, space, draw.schedule(module), same_choices=same)
+    schedule = draw.schedule(module if program is None else program)
+    return Transplant(space, schedule, same_choices=same)
 
 
 def _nearest(
@@ -177,10 +143,3 @@ def _unlike(workload: Workload, other: Workload) -> int:
     if (workload.out == "i32") != (other.out == "i32"):
         differing += len(fields)
     return differing
-
-
-def _parse(text: str) -> Workload | None:
-    try:
-        return parse_workload(text)
-    except WorkloadError:
-        return None  # of a newer version

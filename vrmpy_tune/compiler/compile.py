@@ -13,9 +13,9 @@ from vrmpy_tune.compiler.artifact import (
 )
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import MissingRecordError
-from vrmpy_tune.measurement import DEFAULT_METRIC
+from vrmpy_tune.measurement import DEFAULT_METRIC, METRICS
 from vrmpy_tune.records.location import open_stores
-from vrmpy_tune.records.lookup import Status
+from vrmpy_tune.records.resolution import Status
 from vrmpy_tune.toolchain.pool import CodegenPool
 from vrmpy_tune.toolchain.versions import require_toolchain
 
@@ -76,7 +76,7 @@ class CompiledTask:
             "record": found.record.id if found.record else None,
             "status": STATUS[found.status],
             "lookup": str(found.status),
-            "reason": found.reason,
+            "reason": self.choice.reason,
             "vrmpy": self.kernel.multiplies,
             "codegen": self.kernel.generator,
             "codegen_fallback": self.kernel.fallback or None,
@@ -149,9 +149,10 @@ def compile_workloads(
     device:
         Where to verify; ``None`` to compile only.
     strict:
-        Fail if a record is missing, before anything is written.
+        Fail if a workload has no record that applies, before anything is built.  One by anchor
+        does apply.
     exact:
-        Accept no record of another toolchain.
+        Accept no record of another toolchain, nor of another variant.
     compare_untuned:
         Also run each workload as TVM compiles it unscheduled.
 
@@ -166,14 +167,16 @@ def compile_workloads(
     """
     require_toolchain()
     from vrmpy_tune.compiler.choice import choose
+    from vrmpy_tune.records.resolver import Resolver
 
+    metrics = METRICS if metric is None else (metric,)
     with open_stores(records) as reader:
-        choices = [
-            choose(workload, target, reader, metric=metric, exact=exact) for workload in workloads
-        ]
-    missed = [choice.found.reason for choice in choices if not choice.found.status.is_hit]
+        resolver = Resolver(reader, target, metrics, exact=exact)
+        found = [resolver.resolve(workload) for workload in workloads]
+    missed = [one.reason for one in found if not one.status.is_hit]
     if strict and missed:
         raise MissingRecordError(" ".join(missed))
+    choices = [choose(one) for one in found]
     opened = None if device is None else open_device(device)
     try:
         with CodegenPool(1) as pool:
@@ -250,7 +253,7 @@ def _write(output: Path, target: HexagonTarget, tasks: tuple[CompiledTask, ...])
                 "record": task.choice.found.record.id if task.choice.found.record else None,
                 "metric": task.choice.found.record.metric if task.choice.found.record else None,
                 "status": str(task.choice.found.status),
-                "reason": task.choice.found.reason,
+                "reason": task.choice.reason,
                 "vrmpy": task.kernel.multiplies,
                 "codegen": task.kernel.generator,
                 "verified": task.measurement is not None,

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from search_spaces import spaces_for
-from vrmpy_tune.compiler.choice import Choice, fixed_schedule, stored_schedule
+from vrmpy_tune.compiler.choice import choose
 from vrmpy_tune.compiler.compile import STATUS
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import MissingRecordError
+from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.model.artifact import OBJECT, write_network
 from vrmpy_tune.model.executable import build_executable
 from vrmpy_tune.model.execution import Program, execute
 from vrmpy_tune.model.tasks import tasks_of
 from vrmpy_tune.model.verification import check_outputs, drawn_inputs
 from vrmpy_tune.records.location import open_stores
+from vrmpy_tune.records.resolver import Resolver
 from vrmpy_tune.toolchain.codegen import provenance
 from vrmpy_tune.toolchain.versions import require_toolchain
 from vrmpy_tune.workload.inputs import INPUT_SETS
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from vrmpy_tune.model.execution import Execution
     from vrmpy_tune.model.network import Network
     from vrmpy_tune.model.tasks import NetworkTask
-    from vrmpy_tune.records.lookup import Lookup
+    from vrmpy_tune.records.resolution import Resolution
     from vrmpy_tune.target import HexagonTarget
 
 TENSORIZED: Final = ("conv2d", "dense")
@@ -80,7 +82,7 @@ class CompiledNetworkTask:
             "metric": found.record.metric if found.record else None,
             "status": STATUS[found.status] if self.tunable else "not-tunable",
             "lookup": str(found.status),
-            "reason": found.reason if self.tunable else _not_tunable(self.task),
+            "reason": self.built.choice.reason if self.tunable else _not_tunable(self.task),
             "vrmpy": self.built.kernel.multiplies,
             "codegen": self.built.kernel.generator,
             "codegen_fallback": self.built.kernel.fallback or None,
@@ -179,9 +181,10 @@ def compile_network(
     device:
         Where to verify; ``None`` to compile only.
     strict:
-        Fail if a record is missing, before anything is built.
+        Fail if a task has no record that applies, before anything is built.  One by anchor does
+        apply.
     exact:
-        Accept no record of another toolchain or variant.
+        Accept no record of another toolchain, nor of another variant.
     source:
         What the manifest says of the model's file.
     progress:
@@ -200,21 +203,13 @@ def compile_network(
     clock = _Clock(progress)
     tasks = tasks_of(network)
     clock.begin("records", f"Looking up the records of {len(tasks)} tasks")
+    metrics = METRICS if metric is None else (metric,)
     with open_stores(records) as reader:
-        stored = [
-            stored_schedule(
-                task.workload, target, reader, metric=metric, exact=exact, by_anchor=not exact
-            )
-            for task in tasks
-        ]
+        resolver = Resolver(reader, target, metrics, exact=exact)
+        found = [resolver.resolve(task.workload) for task in tasks]
     if strict:
-        _require_records(tasks, [found for found, _, _ in stored])
-    choices = [
-        Choice(task.workload, space, schedule, found)
-        if space is not None and schedule is not None
-        else Choice(task.workload, *fixed_schedule(task.workload, target), found)
-        for task, (found, space, schedule) in zip(tasks, stored, strict=True)
-    ]
+        _require_records(tasks, found)
+    choices = [choose(one) for one in found]
     clock.begin("kernels", f"Building {len(tasks)} kernels")
     executable = build_executable(network, choices, target)
     executions: tuple[Execution, ...] = ()
@@ -269,7 +264,7 @@ class _Clock:
         self._since = now
 
 
-def _require_records(tasks: Sequence[NetworkTask], lookups: Sequence[Lookup]) -> None:
+def _require_records(tasks: Sequence[NetworkTask], lookups: Sequence[Resolution]) -> None:
     missed = [
         f"{task.layers[0]}{f' (and {task.count - 1} more)' * (task.count > 1)}: {found.reason}"
         for task, found in zip(tasks, lookups, strict=True)

@@ -1,8 +1,8 @@
 """Tuned records: what was measured, where it is kept, and how it is found again.
 
 Importing this package imports neither TVM nor SQLAlchemy: names are resolved on first use.
-The functions ``lookup`` and ``explain`` bear the names of their modules, and so are imported from
-there: ``from vrmpy_tune.records.lookup import lookup``.
+The function ``explain`` bears the name of its module, and so is imported from there:
+``from vrmpy_tune.records.explain import explain``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from vrmpy_tune.records.jsonlines import ImportReport, export_json_lines, import_json_lines
     from vrmpy_tune.records.jsonlines_store import JsonLinesStore
     from vrmpy_tune.records.location import default_url, open_store, open_stores
-    from vrmpy_tune.records.lookup import Lookup, Status
     from vrmpy_tune.records.outcomes import Failure, FinishedRun
     from vrmpy_tune.records.record import Identity, Record, canonical_trace
+    from vrmpy_tune.records.resolution import Resolution, Status
+    from vrmpy_tune.records.resolver import Resolver
     from vrmpy_tune.records.sql_store import SqlStore
     from vrmpy_tune.records.store import RecordReader, Store
     from vrmpy_tune.records.tvm_json import export_tvm_json, identify_among, import_tvm_json
@@ -32,11 +33,12 @@ _MODULE_OF: Final = {
     "ImportReport": "jsonlines",
     "ImportedTrace": "imported",
     "JsonLinesStore": "jsonlines_store",
-    "Lookup": "lookup",
     "Record": "record",
     "RecordReader": "store",
+    "Resolution": "resolution",
+    "Resolver": "resolver",
     "SqlStore": "sql_store",
-    "Status": "lookup",
+    "Status": "resolution",
     "Store": "store",
     "StoreView": "view",
     "canonical_trace": "record",
@@ -58,9 +60,10 @@ __all__ = [
     "ImportReport",
     "ImportedTrace",
     "JsonLinesStore",
-    "Lookup",
     "Record",
     "RecordReader",
+    "Resolution",
+    "Resolver",
     "SqlStore",
     "Status",
     "Store",

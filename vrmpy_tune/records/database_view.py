@@ -1,37 +1,38 @@
 """Records as a MetaSchedule database, for ``MetaScheduleApplyDatabase`` and any TVM user.
 
 The view knows the programs of :class:`search_spaces.space.Space`, on packed and on plain
-weights, by TVM's structural equality, and answers a query with the best record's trace on
-the very module that was asked for.  What was asked and missed is kept for the report.
+weights, by TVM's structural equality.  Which record applies to a workload is the resolver's to say
+(:mod:`vrmpy_tune.records.resolver`), on the very module that was asked for.  What was asked and
+missed is kept for the report.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import tvm_ffi
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from search_spaces import spaces_for
-from vrmpy_tune.errors import StaleRecordError
-from vrmpy_tune.measurement import METRICS, figure_text
-from vrmpy_tune.records.same_toolchain import makes_same_code
-from vrmpy_tune.replay import replay
-from vrmpy_tune.toolchain.codegen import provenance
+from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.records.resolver import Resolver
+from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import tvm
 
-    from vrmpy_tune.records.record import Record
+    from vrmpy_tune.records.resolution import Resolution, Step
     from vrmpy_tune.records.store import RecordReader
     from vrmpy_tune.target import HexagonTarget
 
 SECONDS_PER_PACKET = 1e-6
 """MetaSchedule's records hold seconds; any constant keeps the order of packets."""
+
+NO_WORKLOAD: Final = "No workload with records is computed by this function."
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,15 @@ class Query:
         Id of the record that was applied, or ``None``.
     reason:
         A sentence: why this one, or why none.
+    trail:
+        The records that were looked at, in order.
     """
 
     name: str
     workload: str | None
     record: str | None
     reason: str
+    trail: tuple[Step, ...] = ()
 
 
 @dataclass
@@ -91,6 +95,8 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
         Only its records are seen: MetaSchedule's own lookups ignore the target.
     metrics:
         Metrics in order of preference.
+    exact:
+        Accept no record of another toolchain, nor of another variant.
     report:
         Gets every question and answer.
     """
@@ -101,53 +107,37 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
         target: HexagonTarget,
         metrics: Sequence[str] = METRICS,
         report: AppliedReport | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
         super().__init__()
-        self.records, self.target, self.metrics = records, target, tuple(metrics)
-        self.toolchain = provenance()
+        self.records, self.target = records, target
+        self.resolver = Resolver(records, target, metrics, exact=exact)
         self.report = report if report is not None else AppliedReport()
-        self.programs: dict[int, list[tuple[tvm.IRModule, str, str]]] = {}
+        self.programs: dict[int, list[tuple[tvm.IRModule, str]]] = {}
         self._index()
 
     def _index(self) -> None:
         """Build the programs of all workloads that have records, packed and plain."""
-        from vrmpy_tune.workload import parse_workload
-
         for text in self.records.workloads():
             workload = parse_workload(text)
             for space in spaces_for(workload, self.target):
                 for module in (space.module(workload), space.plain_module(workload)):
                     known = self.programs.setdefault(tvm_ffi.structural_hash(module), [])
-                    known.append((module, text, space.name))
+                    known.append((module, text))
 
-    def _recognize(self, module: tvm.IRModule) -> tuple[str, str] | None:
-        for known, workload, space in self.programs.get(tvm_ffi.structural_hash(module), []):
+    def _recognize(self, module: tvm.IRModule) -> str | None:
+        for known, workload in self.programs.get(tvm_ffi.structural_hash(module), []):
             if tvm_ffi.structural_equal(known, module):
-                return workload, space
+                return workload
         return None
 
-    def _best(self, module: tvm.IRModule) -> tuple[Record | None, str | None, str]:
-        """Return the best record that replays on ``module``, its workload, and why."""
+    def _resolution(self, module: tvm.IRModule) -> Resolution | None:
+        """Return what applies to ``module``; ``None`` if it is no workload's program."""
         recognized = self._recognize(module)
         if recognized is None:
-            return None, None, "No workload with records is computed by this function."
-        workload, space = recognized
-        stale = 0
-        for metric in self.metrics:
-            found = self.records.query(workload, self.target.name, metric, space)
-            # As in every lookup: first those of the toolchain at hand, best first.
-            for record in sorted(found, key=self._is_foreign):
-                try:
-                    replay(module, record.trace)
-                except StaleRecordError:
-                    stale += 1
-                    continue
-                return record, workload, f"{figure_text(record.value, metric)} ({metric})."
-        why = f"{stale} records no longer replay." if stale else "No record in this form."
-        return None, workload, f"{why} Tune it: vrmpy-tune tune '{workload}'"
-
-    def _is_foreign(self, record: Record) -> bool:
-        return not makes_same_code(record.toolchain, self.toolchain)
+            return None
+        return self.resolver.resolve(parse_workload(recognized), module)
 
     def has_workload(self, mod: tvm.IRModule) -> bool:
         """Whether the module is the program of a workload that has records."""
@@ -165,29 +155,38 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
 
     def get_top_k(self, workload: Any, top_k: int) -> list[Any]:
         """Return the best record of a workload, if there is one and ``top_k`` allows it."""
-        record, _, _ = self._best(workload.mod)
-        return [] if record is None or top_k < 1 else [self._convert(record, workload.mod)]
+        return self._tuning_records(workload.mod)[:top_k]
 
     def get_all_tuning_records(self) -> list[Any]:
         """Return the best record of each known program."""
         return [
-            self._convert(record, module)
+            entry
             for known in self.programs.values()
-            for module, _, _ in known
-            if (record := self._best(module)[0]) is not None
+            for module, _ in known
+            for entry in self._tuning_records(module)
         ]
 
     def query_tuning_record(self, mod: tvm.IRModule, target: Any, workload_name: str) -> Any:
         """Answer ``MetaScheduleApplyDatabase``, and note what was asked."""
-        record, workload, reason = self._best(mod)
-        name = record.id if record else None
-        self.report.queries.append(Query(str(workload_name), workload, name, reason))
-        return None if record is None else self._convert(record, mod)
+        found = self._resolution(mod)
+        if found is None:
+            self.report.queries.append(Query(str(workload_name), None, None, NO_WORKLOAD))
+            return None
+        applied = found.applied
+        query = Query(
+            str(workload_name),
+            str(found.workload),
+            found.record.id if found.record else None,
+            applied.reason if applied else found.reason,
+            found.trail,
+        )
+        self.report.queries.append(query)
+        return self._converted(found)
 
     def query_schedule(self, mod: tvm.IRModule, target: Any, workload_name: str) -> Any:
         """Return the best record's schedule of ``mod``."""
-        record, _, _ = self._best(mod)
-        return None if record is None else replay(mod, record.trace)
+        found = self._resolution(mod)
+        return found.applied.schedule if found is not None and found.applied is not None else None
 
     def query_ir_module(self, mod: tvm.IRModule, target: Any, workload_name: str) -> Any:
         """Return ``mod`` scheduled by the best record."""
@@ -198,11 +197,18 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
         """Return how many records the stores hold."""
         return self.records.count()
 
-    def _convert(self, record: Record, module: tvm.IRModule) -> Any:
+    def _tuning_records(self, module: tvm.IRModule) -> list[Any]:
+        """Return TVM's form of the record that applies to a program, if there is one."""
+        found = self._resolution(module)
+        return [] if found is None or found.record is None else [self._converted(found)]
+
+    def _converted(self, found: Resolution) -> Any:
+        if found.record is None or found.applied is None:
+            return None
         return ms.database.TuningRecord(
-            replay(module, record.trace).trace,
-            ms.database.Workload(module),
-            [record.value * SECONDS_PER_PACKET],
+            found.applied.schedule.trace,
+            ms.database.Workload(found.program),
+            [found.record.value * SECONDS_PER_PACKET],
             self.target.tvm_target(),
-            ms.arg_info.ArgInfo.from_entry_func(module, remove_preproc=False),
+            ms.arg_info.ArgInfo.from_entry_func(found.program, remove_preproc=False),
         )
