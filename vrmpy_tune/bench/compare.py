@@ -52,19 +52,19 @@ def beside_fixed(rows: Sequence[Row]) -> list[Row]:
 
     Ratios are the tuned kernel's packets over the fixed rule's: above 1.0, tuning made it worse.
     """
-    fixed = {row.workload: row for row in rows if row.system == FIXED and row.packets_total}
+    fixed = {row.workload: row for row in rows if row.system == FIXED}
 
     def beside(row: Row) -> Row:
         untuned = fixed.get(row.workload)
-        if row.system != TUNED or untuned is None or not row.packets_total:
+        if row.system != TUNED or untuned is None:
             return row
-        total, critical = untuned.packets_total or 0, untuned.packets_critical or 0
-        more = {
-            "fixed_packets_total": total,
-            "fixed_packets_critical": critical,
-            "packets_to_fixed": row.packets_total / total,
-            "critical_to_fixed": (row.packets_critical or 0) / critical,
-        }
+        more: dict[str, Any] = {}
+        if row.packets_total and untuned.packets_total:
+            more["fixed_packets_total"] = untuned.packets_total
+            more["packets_to_fixed"] = row.packets_total / untuned.packets_total
+        if row.packets_critical and untuned.packets_critical:
+            more["fixed_packets_critical"] = untuned.packets_critical
+            more["critical_to_fixed"] = row.packets_critical / untuned.packets_critical
         return replace(row, more={**row.more, **more})
 
     return [beside(row) for row in rows]
