@@ -12,6 +12,7 @@ from vrmpy_tune.errors import StaleRecordError
 from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, QEMU_PACKETS
 from vrmpy_tune.records import JsonLinesStore, Record, RecordReader, export_json_lines
 from vrmpy_tune.records.explain import explain
+from vrmpy_tune.records.record import FixedRule
 from vrmpy_tune.records.resolution import Resolution, Status, Verdict
 from vrmpy_tune.records.resolver import Resolver
 from vrmpy_tune.target import TARGETS
@@ -64,6 +65,36 @@ def reader_of(tmp_path: Path) -> ReaderOf:
         return JsonLinesStore(path)
 
     return write
+
+
+def test_what_is_worse_than_the_fixed_rule_is_passed_over_unless_its_metric_is_asked_for(
+    reader_of: ReaderOf,
+) -> None:
+    rule = FixedRule(1100, 200)
+    worse = record(1, total=900, critical=780, fixed_rule=rule)
+    found = resolve(reader_of(worse))
+    assert (found.record, found.status) == (None, Status.WORSE)
+    assert not found.status.is_hit
+    assert "780 packets, is 3.90 times the fixed rule's, 200" in found.reason
+    assert f"--metric {QEMU_PACKETS}" in found.reason
+    assert Verdict.WORSE in [step.verdict for step in found.trail]
+    asked = resolve(reader_of(worse), metrics=[QEMU_PACKETS])
+    assert (asked.record, asked.status) == (worse, Status.APPLIED)
+    assert "780 packets, is 3.90 times the fixed rule's, 200" in asked.reason
+    by_packets = resolve(reader_of(worse), metrics=[QEMU_PACKETS, QEMU_CRITICAL])
+    assert by_packets.record == worse, "a benchmark by packets takes what is best by packets"
+    better = record(2, total=1000, critical=190, fixed_rule=rule)
+    both = resolve(reader_of(worse, better))
+    assert both.record == better
+    assert "1 better placed are worse than the fixed rule" in both.reason
+
+
+def test_a_record_beside_which_the_fixed_rule_was_not_measured_says_so(
+    reader_of: ReaderOf,
+) -> None:
+    reader = reader_of(record(1, metric=QEMU_CRITICAL))
+    assert "what the fixed rule takes is unknown" in resolve(reader).reason
+    assert "unknown" not in resolve(reader, metrics=[QEMU_CRITICAL]).reason
 
 
 def test_the_first_metric_that_has_a_record_decides(reader_of: ReaderOf) -> None:

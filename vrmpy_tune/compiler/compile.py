@@ -35,6 +35,7 @@ STATUS: Final = {
     Status.OTHER_TOOLCHAIN: "applied",
     Status.BY_ANCHOR: "applied",
     Status.STALE: "stale",
+    Status.WORSE: "worse",
     Status.MISSING: "missing",
 }
 """Status of a task in ``compile --json`` by how the lookup ended."""
@@ -77,6 +78,11 @@ class CompiledTask:
             "status": STATUS[found.status],
             "lookup": str(found.status),
             "reason": self.choice.reason,
+            "fixed_rule": (
+                found.record.fixed_rule.to_json()
+                if found.record and found.record.fixed_rule
+                else None
+            ),
             "vrmpy": self.kernel.multiplies,
             "codegen": self.kernel.generator,
             "codegen_fallback": self.kernel.fallback or None,

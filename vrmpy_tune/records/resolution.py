@@ -29,6 +29,8 @@ class Status(StrEnum):
     """The record is of another fused variant of the workload."""
     STALE = "stale"
     """There are records, but the trace of none replays."""
+    WORSE = "worse than the fixed rule"
+    """There are records, but the critical path of each is longer than the fixed rule's."""
     MISSING = "missing"
 
     @property
@@ -51,6 +53,8 @@ class Verdict(StrEnum):
     """Of another form of the program than the one asked about."""
     OTHER_SPACE = "other space"
     """Of a search space that this workload does not have on this target."""
+    WORSE = "worse than the fixed rule"
+    """Its critical path is longer than the fixed rule's."""
     OBJECTION = "objection"
     """Something else speaks against it: the reason says what."""
 

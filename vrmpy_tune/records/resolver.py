@@ -14,6 +14,10 @@ The first record is taken that nothing speaks against: :meth:`Resolver.objection
 does not replay.  Traces are replayed one by one, until one is taken.  With ``exact`` only the
 workload's own records of the toolchain at hand count, so neither those of another toolchain nor of
 another variant.
+
+Where the critical path comes first among several metrics, as by default, a record whose critical
+path is longer than the fixed rule's is passed over.  Whoever asks for its metric alone gets it, and
+is told.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from search_spaces import find_space
 from vrmpy_tune.compiler.anchor import anchor_of, likest_first
 from vrmpy_tune.errors import StaleRecordError, WorkloadError
-from vrmpy_tune.measurement import METRICS, figure_text
+from vrmpy_tune.measurement import METRICS, QEMU_CRITICAL, figure_text
+from vrmpy_tune.records.fixed_rule import is_unknown, worse_than_fixed_rule
 from vrmpy_tune.records.resolution import Applied, Resolution, Status, Step, Verdict
 from vrmpy_tune.records.same_toolchain import differences, makes_same_code
 from vrmpy_tune.workload import parse_workload
@@ -137,7 +142,15 @@ class Resolver:
             return Verdict.STALE, f"the search space {record.space} is of another operator"
         if record.workload != str(workload) and not space.applies(workload, self.target):
             return Verdict.OTHER_SPACE, f"this workload has no search space {record.space}"
+        worse = worse_than_fixed_rule(record) if self.by_critical_path else None
+        if worse is not None:
+            return Verdict.WORSE, worse
         return None
+
+    @property
+    def by_critical_path(self) -> bool:
+        """Whether a record has to stand up to the fixed rule on the critical path."""
+        return len(self.metrics) > 1 and self.metrics[0] == QEMU_CRITICAL
 
     def replayed(self, record: Record, space: Space, program: tvm.IRModule | None) -> Schedule:
         """Apply a record's trace to its own workload's program, or to a form of it.
@@ -221,6 +234,8 @@ class _Search:
             left = Step(FIXED_RULE, Verdict.TAKEN, "what compilation takes without a record")
             self.trail.append(left)
         status = Status.STALE if is_stale else Status.MISSING
+        if self._passed(Verdict.WORSE, only_own=True):
+            status = Status.WORSE
         return self._ended(status, self._miss_reason(is_stale=is_stale))
 
     def _ended(
@@ -335,6 +350,12 @@ class _Search:
         if differing:
             another = "toolchain" if self.resolver.is_foreign(record) else "simulator"
             reason += f", measured with another {another} ({differing})"
+        if worse := self._passed(Verdict.WORSE):
+            reason += f"; {worse} better placed are worse than the fixed rule"
+        elif worse_here := worse_than_fixed_rule(record):
+            reason += f"; {worse_here}"
+        elif self.resolver.by_critical_path and not where and is_unknown(record):
+            reason += "; what the fixed rule takes is unknown"
         if stale := self._passed(Verdict.STALE):
             reason += f"; {stale} better placed no longer replay"
         if other := self._passed(Verdict.OTHER_PROGRAM):
@@ -344,6 +365,14 @@ class _Search:
     def _miss_reason(self, *, is_stale: bool) -> str:
         target = self.resolver.target.name
         what, tune = f"{self.workload} on {target}", f"vrmpy-tune tune '{self.workload}'"
+        if worse := self._passed(Verdict.WORSE, only_own=True):
+            first = next(step for step in self.trail if step.verdict is Verdict.WORSE)
+            metric = first.record.metric if first.record else ""
+            return (
+                f"{worse} records of {what} are worse than the fixed rule, which is taken: "
+                f"{first.reason}. --metric {metric} takes them all the same; "
+                f"{tune} --target {target} finds a better one."
+            )
         if is_stale:
             return (
                 f"{self._passed(Verdict.STALE, only_own=True)} records of {what} no longer replay. "
