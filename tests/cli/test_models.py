@@ -15,8 +15,8 @@ from tests.cli.fakes import TUNED, Report
 from tests.model.compiled import compiled_residual
 from tests.model.networks import residual_network
 from vrmpy_tune import errors
+from vrmpy_tune.model import agreement, metric_study, opening, tuning
 from vrmpy_tune.model import compile as compiling
-from vrmpy_tune.model import metric_study, opening, tuning
 
 pytestmark = pytest.mark.device
 
@@ -40,6 +40,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     found = residual_network(), {"file": path.name, "sha256": "00"}
     monkeypatch.setattr(opening, "open_model", lambda _: found)
     monkeypatch.setattr(tuning, "open_model", lambda _: found)
+    monkeypatch.setattr(agreement, "compare_with_runtime", lambda *_: agreement.NOT_ASKED)
     return path
 
 
@@ -78,7 +79,9 @@ def test_a_compiled_model_is_reported_in_words(
     assert "tensorized: 2 of 2 conv2d, 1 of 1 dense" in ended.stdout
     assert "0 of 5 tasks have records" in ended.stdout
     assert "what was missed costs at most" in ended.stdout
-    assert "output verified" in ended.stdout
+    assert "verified: device against interpreter bit for bit; interpreter compared with no" in (
+        ended.stdout
+    )
 
 
 def test_the_trials_of_a_model_are_spread_over_its_heaviest_tasks(

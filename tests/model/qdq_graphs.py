@@ -37,6 +37,8 @@ class Graph:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        """Those of the constants."""
         self._number = 0
 
     def name(self, hint: str) -> str:
@@ -49,6 +51,7 @@ class Graph:
 
     def constant(self, values: Any, name: str = "") -> str:
         name = name or self.name("c")
+        self.shapes[name] = np.shape(values)
         self.constants.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
@@ -82,15 +85,19 @@ class Graph:
         return self.floats(self.constant(values, name), scale, np.int8(0))
 
     def write(self, path: Path, outputs: Sequence[str]) -> Path:
-        results = [
-            helper.make_tensor_value_info(one, TensorProto.UNDEFINED, None) for one in outputs
-        ]
+        """Write the file; types of the outputs are inferred."""
+        results = [helper.make_tensor_value_info(one, TensorProto.FLOAT, None) for one in outputs]
         for one in results:
             one.ClearField("type")
+        self.save(path, results)
+        onnx.save(onnx.shape_inference.infer_shapes(onnx.load(path)), path)
+        return path
+
+    def save(self, path: Path, results: Sequence[Any]) -> Path:
+        """Write the file with outputs as they are given."""
         graph = helper.make_graph(self.nodes, "graph", self.inputs, results, self.constants)
         domains = [helper.make_opsetid("", self.opset), helper.make_opsetid("com.microsoft", 1)]
-        model = helper.make_model(graph, opset_imports=domains, ir_version=IR_VERSION)
-        onnx.save(onnx.shape_inference.infer_shapes(model), path)
+        onnx.save(helper.make_model(graph, opset_imports=domains, ir_version=IR_VERSION), path)
         return path
 
 

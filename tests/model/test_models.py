@@ -13,7 +13,7 @@ import vrmpy_tune as vt
 from tests.model.networks import Builder, residual_network
 from tests.tuned import V68
 from vrmpy_tune.errors import UsageError
-from vrmpy_tune.model import opening, tuning
+from vrmpy_tune.model import agreement, opening, tuning
 from vrmpy_tune.model.edge import dequantized, quantized
 from vrmpy_tune.model.network import Network
 from vrmpy_tune.model.reference import interpret
@@ -43,6 +43,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, Network]:
 
     monkeypatch.setattr(opening, "open_model", open_model)
     monkeypatch.setattr(tuning, "open_model", open_model)
+    monkeypatch.setattr(agreement, "compare_with_runtime", lambda *_: agreement.NOT_ASKED)
     return found
 
 

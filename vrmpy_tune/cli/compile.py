@@ -106,14 +106,19 @@ def _compile_model(
     as_json: bool,
     **options: Any,
 ) -> None:
+    from vrmpy_tune.model.agreement import NOT_ASKED, compare_with_runtime
     from vrmpy_tune.model.compile import compile_network
     from vrmpy_tune.model.opening import open_model
 
     with one_document(as_json) as emit:
         network, source = open_model(model)
+        agreement = NOT_ASKED
+        if options["device"] is not None:
+            say("Comparing the imported network with the runtime of its file, if there is one")
+            agreement = compare_with_runtime(model, network)
         report = compile_network(
             network, target=target, records=records, output=output, source=source, progress=say,
-            **options,
+            agreement=agreement, **options,
         ).as_json()  # fmt: skip
         if as_json:
             emit(report)
@@ -123,6 +128,8 @@ def _compile_model(
 
 def network_text(report: dict[str, Any]) -> str:
     """Return the document of ``compile --json`` of a model in words, two lines a task."""
+    from vrmpy_tune.model.agreement import agreement_text
+
     lines = []
     for task in report["tasks"]:
         lines += [f"{task['count']:>3} x {task['workload']}", f"      {_task_figures(task)}"]
@@ -140,7 +147,11 @@ def network_text(report: dict[str, Any]) -> str:
     if report["verified"]:
         lines.append(
             f"{report['packets_total']:,} packets, {report['packets_critical']:,} on the critical "
-            "path; output verified"
+            "path"
+        )
+        lines.append(
+            "verified: device against interpreter bit for bit; "
+            + agreement_text(report["reference"])
         )
     lines.append(f"{report['seconds']['all']:.0f} s; see {report['artifact']}")
     return "\n".join(lines)

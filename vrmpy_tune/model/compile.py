@@ -14,6 +14,7 @@ from vrmpy_tune.compiler.compile import STATUS
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import MissingRecordError
 from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.model.agreement import NOT_COMPARED
 from vrmpy_tune.model.artifact import OBJECT, write_network
 from vrmpy_tune.model.executable import build_executable
 from vrmpy_tune.model.execution import Program, execute
@@ -28,6 +29,7 @@ from vrmpy_tune.workload.inputs import INPUT_SETS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from vrmpy_tune.model.agreement import Agreement
     from vrmpy_tune.model.building import BuiltKernel
     from vrmpy_tune.model.executable import Executable
     from vrmpy_tune.model.execution import Execution
@@ -110,6 +112,8 @@ class NetworkReport:
         Of the whole network, the most of its verification's inputs; ``None`` if it was not run.
     seconds:
         Wall-clock seconds of each step.
+    agreement:
+        How the interpreter compares with another runtime of the model's file.
     """
 
     artifact: Path
@@ -118,6 +122,7 @@ class NetworkReport:
     packets_total: int | None
     packets_critical: int | None
     seconds: Mapping[str, float]
+    agreement: Agreement = NOT_COMPARED
 
     @property
     def tensorized(self) -> dict[str, list[int]]:
@@ -134,6 +139,7 @@ class NetworkReport:
             "packets_total": self.packets_total,
             "packets_critical": self.packets_critical,
             "verified": self.packets_total is not None,
+            "reference": self.agreement.as_json(),
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
         }
 
@@ -161,6 +167,7 @@ def compile_network(
     strict: bool = False,
     exact: bool = False,
     source: Mapping[str, str] | None = None,
+    agreement: Agreement = NOT_COMPARED,
     progress: Callable[[str], None] = lambda _: None,
 ) -> NetworkReport:
     """Compile a network, verify it on the device against the interpreter, write the artifact.
@@ -187,6 +194,9 @@ def compile_network(
         Accept no record of another toolchain, nor of another variant.
     source:
         What the manifest says of the model's file.
+    agreement:
+        What it says of the interpreter and another runtime of the file, as
+        :func:`~vrmpy_tune.model.agreement.compare_with_runtime` found it.
     progress:
         Gets a sentence at the begin of each step.
 
@@ -228,7 +238,9 @@ def compile_network(
         )
         for task in tasks
     )
-    write_network(output, network, executable, _manifest(compiled, target, source, device))
+    manifest = _manifest(compiled, target, source, device)
+    manifest["reference"] = agreement.as_json()
+    write_network(output, network, executable, manifest)
     return NetworkReport(
         output,
         target.name,
@@ -236,6 +248,7 @@ def compile_network(
         None if slowest is None else slowest.counts.packets_total,
         None if slowest is None else slowest.counts.packets_critical,
         clock.end(),
+        agreement,
     )
 
 

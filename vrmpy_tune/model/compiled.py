@@ -228,14 +228,23 @@ def compile_model(path: Path, *, output: Path | None, **options: Any) -> Compile
         The artifact directory; by default one that exists as long as the model that is returned.
     options:
         Those of :func:`vrmpy_tune.model.compile.compile_network`, which also lists the errors.
+
+    Raises
+    ------
+    VerificationError
+        If the network is not what onnxruntime or LiteRT computes, where one is installed, as
+        :func:`vrmpy_tune.model.agreement.compare_with_runtime` finds; nothing is written.
     """
+    from vrmpy_tune.model.agreement import NOT_ASKED, compare_with_runtime
     from vrmpy_tune.model.compile import compile_network
     from vrmpy_tune.model.opening import open_model
 
     network, source = open_model(path)
+    verify = options.get("device", "qemu") is not None
+    agreement = compare_with_runtime(path, network) if verify else NOT_ASKED
     kept = None
     if output is None:
         kept = tempfile.TemporaryDirectory(prefix="vrmpy-tune-")
         output = Path(kept.name)
-    compile_network(network, output=output, source=source, **options)
+    compile_network(network, output=output, source=source, agreement=agreement, **options)
     return CompiledModel(output, keep=kept)

@@ -8,6 +8,7 @@ and nothing of the float graph is left.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from tvm_ffi.error import register_error
 from vrmpy_tune.errors import ModelError
 from vrmpy_tune.model.interface import UserTensor, interface_text
 from vrmpy_tune.model.kernels import shape_of
-from vrmpy_tune.model.network import INTERFACE
+from vrmpy_tune.model.network import INTERFACE, TENSORS
 from vrmpy_tune.model.reading import Graph, Step, plain_name
 from vrmpy_tune.model.rules.concat import concat
 from vrmpy_tune.model.rules.contraction import contraction
@@ -34,7 +35,7 @@ from vrmpy_tune.model.rules.pooling import average_pool, mean
 from vrmpy_tune.model.scope import Quantized, Scope, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vrmpy_tune.model.frontend.softmax import Endings
     from vrmpy_tune.model.interface import Images
@@ -56,6 +57,8 @@ class IntegerKernels:
         The layout that its file has images in.
     endings:
         What the host computes of outputs.
+    tensors:
+        The tensor that each ``quantize`` makes in the model file, by the node's name.
     """
 
     def __init__(
@@ -64,7 +67,9 @@ class IntegerKernels:
         outputs: Sequence[str],
         images: Images = "nchw",
         endings: Endings | None = None,
+        tensors: Mapping[str, str] | None = None,
     ) -> None:
+        self._tensors = tensors or {}
         self._names = (tuple(inputs), tuple(outputs))
         self._images = images
         self._endings = endings or {}
@@ -79,7 +84,14 @@ class IntegerKernels:
         ModelError
             If an operator has no integer kernel; the message names the node.
         """
-        return _Rewrite(module, *self._names, self._images, self._endings).module()
+        rewrite = _Rewrite(module, *self._names, self._images, self._endings)
+        made = rewrite.module()
+        tensors = {
+            name: [self._tensors.get(one, one) for one in nodes]
+            for name, nodes in rewrite.quantizations.items()
+        }
+        made["main"] = made["main"].with_attr(TENSORS, json.dumps(tensors))
+        return made
 
 
 class _Rewrite:
@@ -102,6 +114,8 @@ class _Rewrite:
         self._moved: dict[Any, Quantized | None] = {}
         self._inputs: dict[Any, UserTensor] = {}
         """Inputs by parameter of the integer function."""
+        self.quantizations: dict[str, list[str]] = {}
+        """Names of the ``quantize`` nodes whose results each kernel makes, or each input is."""
 
     def module(self) -> tvm.IRModule:
         """Return the integer module."""
@@ -159,10 +173,12 @@ class _Rewrite:
             new = relax.Var(name, relax.TensorType(held, "uint8"))
             self._inputs[new] = UserTensor(name, shape, dtype, scale, zero_point, self._images)
             made = Quantized(new, shape, scale, zero_point)
+            self._scope.unique(name)
             if user.operator == "quantize":
                 self._scope.entries[old] = made
             else:
                 self._made[old] = made
+                self.quantizations[name] = [name]
             found.append(new)
         return found
 
@@ -218,10 +234,17 @@ class _Rewrite:
                     "elsewhere; quantize each input once."
                 )
             self._made[variable] = entry
+            self._remember(entry.value, variable)
             return
         target = Target(scale, zero_point, EVERYTHING)
         value = self._kernel(quantize.arguments[0], target)
         self._made[variable] = Quantized(value, shape, scale, zero_point)
+        self._remember(value, variable)
+
+    def _remember(self, value: Any, quantized: Any) -> None:
+        """Remember which kernel or input has the bytes of a ``quantize``."""
+        name = self._scope.bytes_of(value).name
+        self.quantizations.setdefault(name, []).append(self._graph.variable(quantized).name)
 
     def _kernel(self, value: Any, target: Target) -> Any:
         step = self._graph.step(value)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 WORKLOAD: Final = "vrmpy.workload"
 INTERFACE: Final = "vrmpy.interface"
-"""Attributes of the integer module: of its functions, and of ``main``."""
+TENSORS: Final = "vrmpy.tensors"
+"""Attributes of the integer module: of its functions, and two of ``main``."""
 
 LAYOUTS: Final = ("nchw", "nhwc", "nc", "any")
 """Layouts of the user's tensors; all but ``nchw`` have their elements in the network's order."""
@@ -233,6 +234,17 @@ def network_of(module: tvm.IRModule) -> Network:
         If the module is of another form; the message names the binding.
     """
     return _Reader(module).network()
+
+
+def tensors_of(module: tvm.IRModule) -> dict[str, list[str]]:
+    """Return the tensors of the model file that each layer makes, or each input is, by its name.
+
+    They are those that the file has as integers, of a module whose kernels are not fused.
+    """
+    return {
+        str(name): [str(one) for one in tensors]
+        for name, tensors in json.loads(str(module["main"].attrs[TENSORS])).items()
+    }
 
 
 class _Reader:

@@ -92,7 +92,10 @@ def integer_module(
     constants = {one.name for one in model.graph.initializer}
     inputs = [one.name for one in model.graph.input if one.name not in constants]
     outputs = [one.name for one in model.graph.output]
-    passes = [IntegerKernels(inputs, outputs, images, endings), fold_zero_points]
+    tensors = {
+        node.name: node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"
+    }
+    passes = [IntegerKernels(inputs, outputs, images, endings, tensors), fold_zero_points]
     if fuse:
         passes += [fuse_residuals, fuse_clips]
     module: tvm.IRModule = tvm.transform.Sequential(passes)(to_relax(model, opset_of(model)))

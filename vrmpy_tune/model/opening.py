@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from vrmpy_tune.model.network import Network, network_of
+from vrmpy_tune.model.network import Network, network_of, tensors_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import tvm
 
 TFLITE: Final = ".tflite"
 SUFFIXES: Final = (".onnx", TFLITE)
@@ -28,11 +30,31 @@ def open_model(path: Path) -> tuple[Network, dict[str, str]]:
     ModelError
         If it cannot be read, or holds what is not supported.
     """
-    if path.suffix.lower() == TFLITE:
+    network = network_of(_import(path, fuse=True))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return network, {"file": path.name, "sha256": digest}
+
+
+def import_plain(path: Path) -> tuple[Network, dict[str, list[str]]]:
+    """Return the network of a file without fused kernels, and the file's tensors by its layers.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, or holds what is not supported.
+    """
+    module = _import(path, fuse=False)
+    return network_of(module), tensors_of(module)
+
+
+def is_tflite(path: Path) -> bool:
+    """Whether a model file is one of TFLite."""
+    return path.suffix.lower() == TFLITE
+
+
+def _import(path: Path, *, fuse: bool) -> tvm.IRModule:
+    if is_tflite(path):
         from vrmpy_tune.model.tflite_import import import_tflite as import_file
     else:
         from vrmpy_tune.model.onnx_import import import_onnx as import_file
-
-    network = network_of(import_file(path))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return network, {"file": path.name, "sha256": digest}
+    return import_file(path, fuse=fuse)

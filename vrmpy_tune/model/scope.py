@@ -90,16 +90,34 @@ class Scope:
     builder: relax.BlockBuilder
     move: Callable[[Any], Quantized | None]
     entries: dict[Any, Quantized] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
 
     def emit(self, name: str, workload: Workload, operands: Sequence[Any]) -> Any:
-        """Write a kernel; operands as :func:`~vrmpy_tune.model.kernels.emit_kernel` takes them."""
-        return emit_kernel(self.builder, name, workload, operands)
+        """Write a kernel; operands as :func:`~vrmpy_tune.model.kernels.emit_kernel` takes them.
+
+        Its name is one that no other kernel and no input has.
+        """
+        return emit_kernel(self.builder, self.unique(name), workload, operands)
+
+    def unique(self, hint: str) -> str:
+        """Return a name that nothing has yet, and take it."""
+        name, number = hint, 1
+        while name in self.names:
+            number += 1
+            name = f"{hint}_{number}"
+        self.names.add(name)
+        return name
+
+    def bytes_of(self, value: Any) -> Any:
+        """Return the kernel's result, or the input, whose bytes a value has in some shape."""
+        before = self.builder.lookup_binding(value) if isinstance(value, relax.Var) else None
+        if isinstance(before, relax.Call) and before.op == ir.Op.get("relax.reshape"):
+            return before.args[0]
+        return value
 
     def view(self, value: Any, shape: tuple[int, ...]) -> Any:
         """Return a tensor in another shape of as many elements, whose bytes stay in place."""
-        before = self.builder.lookup_binding(value) if isinstance(value, relax.Var) else None
-        if isinstance(before, relax.Call) and before.op == ir.Op.get("relax.reshape"):
-            value = before.args[0]
+        value = self.bytes_of(value)
         if shape_of(value) == shape:
             return value
         return bind(self.builder, "view", relax.op.reshape(value, shape))
