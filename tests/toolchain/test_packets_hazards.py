@@ -7,7 +7,7 @@ import pytest
 from vrmpy_tune.toolchain.packets.dependence import edges
 from vrmpy_tune.toolchain.packets.function import Block, Function, UnknownAssemblyError
 from vrmpy_tune.toolchain.packets.instruction import Instruction
-from vrmpy_tune.toolchain.packets.rotation import loop_setup, with_count
+from vrmpy_tune.toolchain.packets.rotation import extended, loop_setup, with_count
 from vrmpy_tune.toolchain.packets.values import Values
 
 
@@ -86,3 +86,8 @@ def test_a_half_of_a_pair_is_not_written_before_its_old_value_was_read() -> None
     (group,) = (group for group in values.groups if group.is_pair)
     assert not group.is_fixed
     assert any((edge.earlier, edge.later) == (1, 2) for edge in edges(values, loop=False))
+
+
+@pytest.mark.parametrize("written", ["loop0(.LBB11_4,#3)", "loop0(##.LBB11_4,#3)"])
+def test_a_loop_that_llvm_wrote_as_far_is_not_extended_twice(written: str) -> None:
+    assert extended(written) == "loop0(##.LBB11_4,#3)"

@@ -111,8 +111,7 @@ def _rotate(function: Function, end: int) -> None:
     again.ends = (1,)
     # Back over the whole body: further than an unextended offset reaches.
     again.instructions = [
-        one.written(one.text.replace("(", "(##", 1)) if one.loop else one
-        for one in again.instructions
+        one.written(extended(one.text)) if one.loop else one for one in again.instructions
     ]
     copied = _copies(body)
     last_setup = Block(None, [], [Instruction(f"loop0({copied[0].label},#{entry.count})")])
@@ -136,6 +135,14 @@ def _is_plain(function: Function, flow: Flow, start: int, end: int) -> bool:
         if not set(flow.precede[index]) <= inside:
             return False
     return True
+
+
+def extended(setup: str) -> str:
+    """Return the text of a loop's setup that reaches its label from anywhere.
+
+    LLVM may have written it like that already, where the loop is far.
+    """
+    return re.sub(r"\((?:##)?", "(##", setup, count=1)
 
 
 def _joined(blocks: list[Block]) -> Block:
