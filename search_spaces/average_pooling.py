@@ -14,6 +14,7 @@ from tvm.tirx.script import builder as T
 
 from search_spaces.blocks import allocate, argument, reduce, spatial
 from search_spaces.nests import Nest, NestSpace, block, function, module, tile_nest, whole
+from search_spaces.space import Tiling
 from search_spaces.windows import WindowPlan
 from vrmpy_tune.intrin import hvx
 from vrmpy_tune.workload import AvgPool2d, GlobalAvgPool2d
@@ -21,6 +22,7 @@ from vrmpy_tune.workload import AvgPool2d, GlobalAvgPool2d
 if TYPE_CHECKING:
     from tvm.s_tir import Schedule
 
+    from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
 
 TILES: Final = (2, 4)
@@ -110,6 +112,13 @@ class GlobalAvgPoolSpace(NestSpace):
         sch.reverse_compute_at(sch.get_sblock("average"), vector, preserve_unit_loops=True)
         sch.decompose_reduction(sums, outer)
         sch.unroll(inner)
+
+    def tilings(  # noqa: D102
+        self, workload: Workload, target: HexagonTarget, sketch: str
+    ) -> tuple[Tiling, ...] | None:
+        first, *copies = self.nests(workload)
+        groups = Tiling(first.extents[-1], 2, first.tiles[-1])
+        return (*(one for nest in copies for one in nest.tilings), groups)
 
     def cost(self, workload: Workload, tile: tuple[int, ...]) -> float:  # noqa: D102
         pool = _global(workload)

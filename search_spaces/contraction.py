@@ -12,8 +12,8 @@ from search_spaces.geometry import geometry
 from search_spaces.memory import DESCRIPTIONS, STAGED, Memory
 from search_spaces.operands import packed_arguments, parameters
 from search_spaces.program import FORMS, Form, build_program
-from search_spaces.space import Space
-from search_spaces.tiling import apply, sketches, staged_sketches
+from search_spaces.space import Space, Tiling
+from search_spaces.tiling import apply, sketches, staged_sketches, tilings
 from vrmpy_tune.device.protocol import TensorSpec
 from vrmpy_tune.workload import Contraction
 
@@ -106,25 +106,49 @@ class ContractionSpace(Space):
     def generator(  # noqa: D102
         self, workload: Workload, target: HexagonTarget
     ) -> Callable[[Schedule], list[Schedule]]:
+        view = self.geometry(_contraction(workload))
+
+        def generate(base: Schedule) -> list[Schedule]:
+            return [
+                self._scheduled(workload, target, sketch, base.fork_seed())
+                for sketch in self._sketches(view, target)
+            ]
+
+        return generate
+
+    def _scheduled(
+        self, workload: Workload, target: HexagonTarget, sketch: Sketch, seed: int
+    ) -> Schedule:
         from tvm.s_tir import Schedule
 
         contraction = _contraction(workload)
         view = self.geometry(contraction)
         epilogue = epilogue_of(contraction, view) if view.narrow else None
+        # Not a copy: in TVM 0.27 copies share nodes that primitives change in place.
+        schedule = Schedule(self.module(workload), seed=seed)
+        apply(
+            schedule, view, self.form, sketch, epilogue,
+            contexts=target.contexts, memory=self.memory,
+        )  # fmt: skip
+        return schedule
 
-        def generate(base: Schedule) -> list[Schedule]:
-            schedules = []
-            for sketch in self._sketches(view, target):
-                # Not base.copy(): in TVM 0.27 copies share nodes that primitives change in place.
-                schedule = Schedule(self.module(workload), seed=base.fork_seed())
-                apply(
-                    schedule, view, self.form, sketch, epilogue,
-                    contexts=target.contexts, memory=self.memory,
-                )  # fmt: skip
-                schedules.append(schedule)
-            return schedules
+    def tilings(  # noqa: D102
+        self, workload: Workload, target: HexagonTarget, sketch: str
+    ) -> tuple[Tiling, ...] | None:
+        named = self._named(workload, target, sketch)
+        if named is None:
+            return None
+        return tilings(self.geometry(_contraction(workload)), named, self.memory)
 
-        return generate
+    def design(  # noqa: D102
+        self, workload: Workload, target: HexagonTarget, sketch: str
+    ) -> Schedule | None:
+        named = self._named(workload, target, sketch)
+        return None if named is None else self._scheduled(workload, target, named, 1)
+
+    def _named(self, workload: Workload, target: HexagonTarget, text: str) -> Sketch | None:
+        view = self.geometry(_contraction(workload))
+        return next((one for one in self._sketches(view, target) if one.text() == text), None)
 
     def _sketches(self, view: Geometry, target: HexagonTarget) -> Iterator[Sketch]:
         if self.memory is Memory.CACHED:

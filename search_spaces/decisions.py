@@ -13,7 +13,8 @@ from search_spaces.aim import TOTAL
 from search_spaces.memory import Memory
 from search_spaces.program import Form
 from search_spaces.slabs import moving_packets
-from search_spaces.tiling import SKETCH_ANNOTATION, Sketch
+from search_spaces.space import SKETCH_ANNOTATION
+from search_spaces.tiling import Sketch
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
 from vrmpy_tune.workload import ceildiv
 

@@ -18,7 +18,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from search_spaces.aim import TOTAL
-from search_spaces.space import Space
+from search_spaces.space import Space, Tiling
 from vrmpy_tune.toolchain.codegen import ANNOTATION as CODEGEN_ANNOTATION
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS
 
@@ -68,6 +68,12 @@ class Nest:
     def body(self) -> int:
         """Iterations in the largest unrolled body."""
         return product(self.tiles)
+
+    @property
+    def tilings(self) -> tuple[Tiling, ...]:
+        """The tiles that :func:`tile_nest` draws."""
+        loops = zip(self.extents, self.tiles, strict=True)
+        return tuple(Tiling(extent, 2, limit) for extent, limit in loops if limit > 1)
 
 
 @contextmanager
@@ -126,13 +132,30 @@ class NestSpace(Space):
         def generate(base: Schedule) -> list[Schedule]:
             # Not base.copy(): in TVM 0.27 copies share nodes that primitives change in place.
             schedule = Schedule(self.module(workload), seed=base.fork_seed())
-            self.schedule(schedule, workload)
-            priors = [_prior(generator) for generator in CODE_GENERATORS]
-            choice = schedule.sample_categorical(list(range(len(priors))), priors)
-            schedule.annotate(schedule.get_sblock("root"), CODEGEN_ANNOTATION, choice)
+            self._draw(schedule, workload)
             return [schedule]
 
         return generate
+
+    def _draw(self, schedule: Schedule, workload: Workload) -> None:
+        self.schedule(schedule, workload)
+        priors = [_prior(generator) for generator in CODE_GENERATORS]
+        choice = schedule.sample_categorical(list(range(len(priors))), priors)
+        schedule.annotate(schedule.get_sblock("root"), CODEGEN_ANNOTATION, choice)
+
+    def tilings(  # noqa: D102
+        self, workload: Workload, target: HexagonTarget, sketch: str
+    ) -> tuple[Tiling, ...] | None:
+        return tuple(one for nest in self.nests(workload) for one in nest.tilings)
+
+    def design(  # noqa: D102
+        self, workload: Workload, target: HexagonTarget, sketch: str
+    ) -> Schedule | None:
+        from tvm.s_tir import Schedule
+
+        schedule = Schedule(self.module(workload), seed=1)
+        self._draw(schedule, workload)
+        return schedule
 
     def estimate(self, workload: Workload, trace: Trace, aim: Aim = TOTAL) -> float:  # noqa: D102
         choices = _Choices.of(trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from search_spaces.aim import TOTAL
 from search_spaces.memory import Memory
@@ -20,6 +20,39 @@ if TYPE_CHECKING:
     from search_spaces.aim import Aim
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.workload import Workload
+
+
+SKETCH_ANNOTATION: Final = "vrmpy_tune.sketch"
+"""Key of the block annotation that says which design space a trace is of."""
+
+
+def sketch_of(trace: Trace) -> str:
+    """Return the name of the design space that a trace is of; empty if it carries none."""
+    names = (
+        str(step.inputs[1])
+        for step in trace.insts
+        if step.kind.name == "Annotate" and str(step.attrs[0]) == SKETCH_ANNOTATION
+    )
+    return ";".join(names)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """One tile that a space draws.
+
+    Attributes
+    ----------
+    extent:
+        Extent of the loop that it splits: the product of its factors.
+    parts:
+        How many factors it has.
+    limit:
+        The largest innermost one.
+    """
+
+    extent: int
+    parts: int
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +116,30 @@ class Space(ABC):
         self, workload: Workload, target: HexagonTarget
     ) -> Callable[[Schedule], list[Schedule]]:
         """Return the function that MetaSchedule calls for the design spaces of the program."""
+
+    def tilings(
+        self, workload: Workload, target: HexagonTarget, sketch: str
+    ) -> tuple[Tiling, ...] | None:
+        """Return the tiles that the traces of one design space draw, in order.
+
+        Parameters
+        ----------
+        sketch:
+            The name that traces of the design space carry (:func:`sketch_of`), if they do.
+
+        Returns
+        -------
+        tuple of Tiling, or None
+            ``None`` if the workload has no design space of this name.
+        """
+        return None
+
+    def design(self, workload: Workload, target: HexagonTarget, sketch: str) -> Schedule | None:
+        """Return the program scheduled in one design space, with whatever choices.
+
+        ``None`` if the workload has no design space of this name.
+        """
+        return None
 
     @abstractmethod
     def estimate(self, workload: Workload, trace: Trace, aim: Aim = TOTAL) -> float:

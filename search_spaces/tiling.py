@@ -16,6 +16,7 @@ from search_spaces.memory import Memory
 from search_spaces.program import Form
 from search_spaces.rows import cut_row, parallel_rows
 from search_spaces.slabs import fits, slab_shape, stage_slabs
+from search_spaces.space import SKETCH_ANNOTATION, Tiling
 from search_spaces.sums import schedule_sums
 from vrmpy_tune.intrin.registry import rule
 from vrmpy_tune.intrin.restride import Rows, restride
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from vrmpy_tune.intrin.requantize import Epilogue
     from vrmpy_tune.target import HexagonTarget
 
-SKETCH_ANNOTATION: Final = "vrmpy_tune.sketch"
-"""Key of the block annotation that says which design space a trace is of."""
-
 VECTOR_REGISTERS: Final = 32
 MAX_BODY: Final = 512
 """Multiplies in one unrolled loop body: LLVM takes minutes on thousands."""
@@ -47,6 +45,8 @@ MAX_VECTORS: Final = 8
 """Output vectors in one register tile."""
 MAX_ROWS: Final = 4
 """Output rows in one register tile."""
+MAX_INNER: Final = 16
+"""Rows of tiles, or slabs of weights, that one task takes one after the other."""
 
 
 @dataclass(frozen=True)
@@ -227,28 +227,19 @@ def _tile(
     """Split and order the loops; draw tile sizes and the order of pixels and channels."""
     multiply = sch.get_sblock("multiply")
     staged = memory is not Memory.CACHED
+    column_tiles, row_tiles, word_tiles, *slab_tiles = tilings(geometry, sketch, memory)
     slab = sch.cache_read(multiply, 1, VTCM_SCOPE) if staged else None
     b, y, x, *pixels, g, no, ni, dy, dx, ko, ki = sch.get_loops(multiply)
     rows_outer, row = sch.split(y, [None, sketch.rows])
     rows = sch.fuse(b, rows_outer)
     n_outer, vector = sch.split(no, [None, sketch.vectors])
-    # Tiles are whole units of pixels that one rule requantizes together.
-    step = geometry.unit[0]
-    limit = sketch.max_columns() // step
-    chunk, x_middle, column = sch.split(
-        x, sch.sample_perfect_tile(x, n=3, max_innermost_factor=limit)
-    )
-    row_chunk, row_middle = sch.split(rows, sch.sample_perfect_tile(rows, n=2))
+    chunk, x_middle, column = _split(sch, x, column_tiles)
+    row_chunk, row_middle = _split(sch, rows, row_tiles)
     depth = sch.fuse(dx, ko)
-    widest = max(_divisors(geometry.columns // step, limit)) * step
-    widest *= sketch.rows * sketch.vectors
-    words = min(MAX_WORDS, max(1, MAX_BODY // widest))
-    depth_outer, word = sch.split(
-        depth, sch.sample_perfect_tile(depth, n=2, max_innermost_factor=words)
-    )
+    depth_outer, word = _split(sch, depth, word_tiles)
     steps = []
     if staged:
-        n_outer, *steps = sch.split(n_outer, sch.sample_perfect_tile(n_outer, n=2))
+        n_outer, *steps = _split(sch, n_outer, slab_tiles[0])
     sch.reorder(
         row_chunk, chunk, g, n_outer, *steps, row_middle, x_middle,
         dy, depth_outer, word, row, column, *pixels, vector, ni, ki,
@@ -256,6 +247,31 @@ def _tile(
     sch.parallel(sch.fuse(row_chunk, chunk, g, n_outer))
     body = (word, row, column, *pixels, vector)
     return _Tile(x_middle, dy, body, ni, epilogue, slab, *steps)
+
+
+def _split(sch: Schedule, loop: Any, tiling: Tiling) -> list[Any]:
+    """Draw a tile and split a loop by it."""
+    tile = sch.sample_perfect_tile(loop, n=tiling.parts, max_innermost_factor=tiling.limit)
+    return list(sch.split(loop, tile))
+
+
+def tilings(geometry: Geometry, sketch: Sketch, memory: Memory) -> tuple[Tiling, ...]:
+    """Return the tiles that a design space draws: of columns, rows, words and slabs of weights."""
+    # Tiles are whole units of pixels that one rule requantizes together.
+    step = geometry.unit[0]
+    columns = geometry.columns // step
+    limit = sketch.max_columns() // step
+    widest = max(_divisors(columns, limit)) * step
+    widest *= sketch.rows * sketch.vectors
+    words = min(MAX_WORDS, max(1, MAX_BODY // widest))
+    drawn = (
+        Tiling(columns, 3, limit),
+        Tiling(geometry.batch * (geometry.height // sketch.rows), 2, MAX_INNER),
+        Tiling(geometry.kernel[1] * geometry.words, 2, words),
+    )
+    if memory is Memory.CACHED:
+        return drawn
+    return (*drawn, Tiling(geometry.vectors // sketch.vectors, 2, MAX_INNER))
 
 
 def _finish(sch: Schedule, geometry: Geometry, form: Form, scopes: Scopes, tile: _Tile) -> None:

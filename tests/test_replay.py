@@ -17,9 +17,14 @@ from tests.search_spaces.fixed import with_decisions
 from tests.search_spaces.samples import CASES, Sample, samples
 from tests.toolchain.generated import V68, compiled
 from vrmpy_tune.device.protocol import Job, Limits, TensorSpec
-from vrmpy_tune.errors import StaleRecordError
+from vrmpy_tune.errors import BuildError, StaleRecordError
+from vrmpy_tune.records import Identity, Record
+from vrmpy_tune.records.jsonlines_store import JsonLinesStore
 from vrmpy_tune.records.record import canonical_trace
-from vrmpy_tune.replay import replay, trace_json
+from vrmpy_tune.records.shipped import shipped_records
+from vrmpy_tune.replay import named_in, replay, replay_identity, trace_json
+from vrmpy_tune.toolchain.pool import CodegenPool
+from vrmpy_tune.tune.draws import key_of
 from vrmpy_tune.verification import Verifier
 from vrmpy_tune.workload import NUMPY_TYPES, parse_workload
 
@@ -155,3 +160,63 @@ def test_what_is_no_trace_is_stale_and_said_in_a_sentence(trace: str) -> None:
     sample = samples(DENSE, "dense.offset/3")[0]
     with pytest.raises(StaleRecordError, match=r"^The trace no longer replays .*again\.$"):
         replay(sample.space.module(sample.workload), trace)
+
+
+def shipped(workload: str) -> list[Record]:
+    """Return the shipped records of a workload."""
+    found = shipped_records()
+    assert found is not None
+    return JsonLinesStore(found).query(workload)
+
+
+LIKE_NOW: Final = "dense:m=128,n=768,k=768,lhs=u8,rhs=u8"
+OLDER: Final = "conv2d:n=1,h=56,w=56,ci=64,co=64,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8"
+
+
+@pytest.mark.parametrize(("workload", "elsewhere"), [(LIKE_NOW, False), (OLDER, True)])
+def test_records_replay_as_they_were_written_and_older_ones_in_another_process(
+    workload: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    replayed = CodegenPool.replay
+
+    def ask(pool: CodegenPool, module: str, trace: str) -> str:
+        asked.append(trace)
+        return replayed(pool, module, trace)
+
+    monkeypatch.setattr(CodegenPool, "replay", ask)
+    record = shipped(workload)[0]
+    space, parsed, _ = named_in(record.identity)
+    expected = replay(space.module(parsed), record.trace)
+    assert_same(replay_identity(record.identity).mod, expected.mod)
+    assert asked == ([record.trace] if elsewhere else [])
+    kept = replay_identity(record.identity, keep_trace=True)
+    assert key_of(kept.trace) == key_of(expected.trace)
+
+
+@pytest.mark.parametrize(
+    ("workload", "space", "message"),
+    [
+        ("dense:m=26,n=129,k=7,lhs=u8,rhs=i8", "dense.offset/3", "does not divide"),
+        ("dense:m=31,n=129,k=7,lhs=u8,rhs=u8", "dense.offset/3", "is none of"),
+        ("dense:m=31,n=1,k=7,lhs=u8,rhs=i8", "dense.offset/3", "names no design space"),
+        ("dense:m=31,n=129,k=7,lhs=u8,rhs=i8", "dense.offset/2", "does not exist"),
+        ("dense:m=0,n=129,k=7,lhs=u8,rhs=i8", "dense.offset/3", "cannot be used"),
+    ],
+)
+def test_a_record_of_something_else_is_stale_before_tvm_sees_it(
+    workload: str, space: str, message: str
+) -> None:
+    trace = trace_of(samples(DENSE, "dense.offset/3")[1])
+    identity = Identity(workload, V68.name, "qemu-packets/1", space, trace)
+    with pytest.raises(StaleRecordError, match=message):
+        replay_identity(identity)
+
+
+def test_what_ends_the_other_process_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(pool: CodegenPool, module: str, trace: str) -> str:
+        raise BuildError("Code generation ended its process (SIGSEGV): no message")
+
+    monkeypatch.setattr(CodegenPool, "replay", die)
+    with pytest.raises(StaleRecordError, match="SIGSEGV"):
+        replay_identity(shipped(OLDER)[0].identity)

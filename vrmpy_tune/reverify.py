@@ -5,19 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from search_spaces import find_space
 from vrmpy_tune.device.open import open_device
 from vrmpy_tune.errors import BuildError, StaleRecordError, VerificationError
 from vrmpy_tune.measurement import figure_text
 from vrmpy_tune.records.record import Identity, Record
 from vrmpy_tune.records.same_toolchain import makes_same_code
-from vrmpy_tune.replay import replay
-from vrmpy_tune.target import parse_target
+from vrmpy_tune.replay import named_in, replay_record
 from vrmpy_tune.toolchain.codegen import provenance
 from vrmpy_tune.toolchain.pool import CodegenPool
 from vrmpy_tune.toolchain.versions import require_toolchain
 from vrmpy_tune.verification import Verifier
-from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
     from vrmpy_tune.measurement import Measurement
@@ -81,16 +78,10 @@ def _measure(identity: Identity, device: str) -> tuple[Measurement, str, str, di
     from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
     from vrmpy_tune.tune.candidate import hash_of
 
-    workload, target = parse_workload(identity.workload), parse_target(identity.target)
-    space = find_space(identity.space)
-    if space is None:
-        raise StaleRecordError(
-            f"The search space '{identity.space}' does not exist in this version. Tune "
-            f"{identity.workload} again."
-        )
+    space, workload, target = named_in(identity)
     module = space.module(workload)
     structural_hash = hash_of(module)
-    schedule = replay(module, identity.trace)
+    schedule = replay_record(space, workload, target, identity.trace, module=module)
     verifier = Verifier(workload)
     with ExitStack() as stack:
         pool = stack.enter_context(CodegenPool(1))

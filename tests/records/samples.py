@@ -22,8 +22,20 @@ TOOLCHAIN = {"tvm": "0.27.0", "zig": "0.17.1", "packets": "ab12", "qemu": "7.2.2
 
 
 def trace(choice: int) -> list[Json]:
-    """A small trace in the shape of TVM's; ``choice`` is its one decision."""
-    return [[["GetSBlock", [], ["dense", "main"], ["b0"]]], [[0, [choice, 4]]]]
+    """A small trace in the shape of TVM's; ``choice`` decides on its one tile."""
+    return [
+        [
+            ["GetSBlock", [], ["dense", "main"], ["b0"]],
+            ["GetLoops", ["b0"], [], ["l1"]],
+            ["SamplePerfectTile", ["l1"], [2, 16], ["v2", "v3"]],
+        ],
+        [[2, [choice + 1, 4]]],
+    ]
+
+
+def space_of(workload: str) -> str:
+    """Return a search space of the workload's operator; the first version of its scalar form."""
+    return f"{workload.partition(':')[0]}.scalar/1"
 
 
 def measurement(
@@ -57,14 +69,14 @@ def record(
     metric: str = QEMU_PACKETS,
     total: int = 1000,
     critical: int | None = None,
-    space: str = SPACE,
+    space: str | None = None,
     toolchain: dict[str, str] | None = None,
     generator: str = "packets",
     fixed_rule: FixedRule | None = None,
 ) -> Record:
     return Record.from_measurement(
         measurement(workload, target=target, metric=metric, total=total, critical=critical),
-        space=space,
+        space=space or space_of(workload),
         trace=trace(choice),
         seed=0,
         generator=generator,
@@ -80,7 +92,7 @@ def failure(choice: int = 1, workload: str = DENSE, outcome: Outcome = Outcome.C
         workload=workload,
         target=V68,
         metric=QEMU_PACKETS,
-        space=SPACE,
+        space=space_of(workload),
         trace=trace(choice),
         message="signal 11",
         toolchain=TOOLCHAIN,
@@ -88,5 +100,7 @@ def failure(choice: int = 1, workload: str = DENSE, outcome: Outcome = Outcome.C
 
 
 def imported(choice: int = 1, workload: str = DENSE) -> ImportedTrace:
-    identity = Identity(workload, V68, QEMU_PACKETS, SPACE, record(choice, workload).trace)
+    identity = Identity(
+        workload, V68, QEMU_PACKETS, space_of(workload), record(choice, workload).trace
+    )
     return ImportedTrace(identity, 0.5, "elsewhere")

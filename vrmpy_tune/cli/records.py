@@ -291,9 +291,7 @@ def export_file(
         failed = stores.failures(workload) if failures else []
     stale = 0
     if tvm:
-        from search_spaces import base_module
-
-        export = export_tvm_json(found, path, lambda r: base_module(r.workload, r.space))
+        export = export_tvm_json(found, path, _program_of)
         written, stale = export.written, len(export.stale)
         for record, reason in export.stale:
             print(f"{record.short_id} no longer replays: {reason}", file=sys.stderr)
@@ -352,6 +350,15 @@ def _import_lines(store: Store, path: Path, strict: bool) -> tuple[dict[str, int
         "bad_lines": report.bad_lines,
     }
     return document, [str(problem) for problem in report.problems]
+
+
+def _program_of(record: Record) -> Any:
+    """Return a record's unscheduled program, after its trace was replayed where that may crash."""
+    from search_spaces import base_module
+    from vrmpy_tune.replay import replay_identity
+
+    replay_identity(record.identity)
+    return base_module(record.workload, record.space)
 
 
 def _import_tvm(

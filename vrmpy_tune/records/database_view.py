@@ -16,6 +16,7 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from search_spaces import spaces_for
+from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.records.resolver import Resolver
 from vrmpy_tune.workload import parse_workload
@@ -120,7 +121,10 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
     def _index(self) -> None:
         """Build the programs of all workloads that have records, packed and plain."""
         for text in self.records.workloads():
-            workload = parse_workload(text)
+            try:
+                workload = parse_workload(text)
+            except WorkloadError:
+                continue  # of a newer version, or of nobody's
             for space in spaces_for(workload, self.target):
                 for module in (space.module(workload), space.plain_module(workload)):
                     known = self.programs.setdefault(tvm_ffi.structural_hash(module), [])

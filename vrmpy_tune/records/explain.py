@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vrmpy_tune.errors import RecordFormatError
 from vrmpy_tune.measurement import METRICS, figure_text
+from vrmpy_tune.records.skipped import skipped
+from vrmpy_tune.records.trace_check import check_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.records.safe_json import Json
@@ -120,7 +123,7 @@ def explain(
     # One workload yields at most a record per target and metric; a few more than `limit` cover a
     # near workload that was tuned for other targets only.
     for text in ranked[: limit + 5]:
-        for record in reader.best_of_each(text):
+        for record in _sound(reader.best_of_each(text)):
             differences = _differences(wanted, record, target, metrics)
             distance = (len(differences), _distance(wanted, text)[1])
             near.append((distance, Near(record, differences)))
@@ -133,6 +136,17 @@ def parse_workload_text(text: str) -> dict[str, str]:
     operator, _, rest = text.partition(":")
     pairs = (pair.partition("=") for pair in rest.split(",") if pair)
     return {"operator": operator} | {key: value for key, _, value in pairs}
+
+
+def _sound(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield the records that can be used at all, and say which cannot."""
+    for record in records:
+        try:
+            check_identity(record.identity)
+        except RecordFormatError as error:
+            skipped(record, error)
+        else:
+            yield record
 
 
 def _differences(

@@ -18,6 +18,7 @@ from vrmpy_tune.records.migration import migrate
 from vrmpy_tune.records.outcomes import Failure
 from vrmpy_tune.records.record import Record
 from vrmpy_tune.records.safe_json import MAX_LINE_BYTES, parse_json
+from vrmpy_tune.records.trace_check import check_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -122,13 +123,13 @@ def import_json_lines(store: Store, path: Path | str, *, strict: bool = False) -
     """
     path = Path(path)
     if strict:
-        for item in read_json_lines(path):
+        for item in read_json_lines(path, strangers=True):
             if isinstance(item, LineProblem):
                 raise RecordFormatError(f"{item} Nothing was imported.")
     added = total = failures = bad_lines = 0
     problems: list[LineProblem] = []
     batch: list[Record] = []
-    for item in read_json_lines(path):
+    for item in read_json_lines(path, strangers=True):
         if isinstance(item, Record):
             batch.append(item)
             if len(batch) == _BATCH:
@@ -147,8 +148,16 @@ def import_json_lines(store: Store, path: Path | str, *, strict: bool = False) -
     return ImportReport(added, total - added, failures, bad_lines, tuple(problems))
 
 
-def read_json_lines(path: Path) -> Iterator[Line]:
+def read_json_lines(path: Path, *, strangers: bool = False) -> Iterator[Line]:
     """Yield what each line holds, or why it holds nothing; blank lines are passed over.
+
+    Parameters
+    ----------
+    path:
+        The file.
+    strangers:
+        Whether to check workloads and traces too, for what is to be stored.  It takes a millisecond
+        a line, and is asked again wherever a trace is applied.
 
     Raises
     ------
@@ -157,7 +166,13 @@ def read_json_lines(path: Path) -> Iterator[Line]:
     """
     for number, line in enumerate(bounded_lines(path), start=1):
         if not line.isspace():
-            yield _parse_line(line, path, number)
+            item = _parse_line(line, path, number)
+            if strangers and not isinstance(item, LineProblem):
+                try:
+                    check_identity(item.identity)
+                except RecordFormatError as error:
+                    item = LineProblem(path, number, str(error))
+            yield item
 
 
 def bounded_lines(path: Path) -> Iterator[bytes]:

@@ -72,7 +72,8 @@ class Resolver:
     toolchain:
         Versions by name of the toolchain at hand; by default, those installed.
     replay:
-        How a trace is applied to a program; by default :func:`vrmpy_tune.replay.replay`.
+        How a trace is applied to a program; by default :func:`vrmpy_tune.replay.replay_record`,
+        which survives whatever the trace holds.
     """
 
     def __init__(
@@ -162,12 +163,19 @@ class Resolver:
         ToolchainError
             If TVM is missing.
         """
-        from vrmpy_tune.replay import replay
+        from vrmpy_tune.replay import replay_record
         from vrmpy_tune.toolchain.versions import require_toolchain
 
         require_toolchain()
-        module = space.module(parse_workload(record.workload)) if program is None else program
-        return (self._replay or replay)(module, record.trace)
+        workload = parse_workload(record.workload)
+        if self._replay is not None:
+            module = space.module(workload) if program is None else program
+            return self._replay(module, record.trace)
+        # Who asks about a program of theirs has TVM apply the trace to it.
+        keep = program is not None
+        return replay_record(
+            space, workload, self.target, record.trace, module=program, keep_trace=keep
+        )
 
     def variants(self, workload: Workload) -> list[Workload]:
         """Return the other workloads with records that have the same anchor, the likest first.

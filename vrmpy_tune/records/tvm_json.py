@@ -20,6 +20,7 @@ from vrmpy_tune.records.imported import ImportedTrace
 from vrmpy_tune.records.jsonlines import bounded_lines
 from vrmpy_tune.records.record import Identity, canonical_trace
 from vrmpy_tune.records.safe_json import Json, parse_json
+from vrmpy_tune.replay import replay
 from vrmpy_tune.target import parse_target
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def export_tvm_json(
         for record in chosen:
             try:
                 program = program_of(record)
-                trace = _replayed(record.trace, program)
+                trace = replay(program, record.trace).trace
             except (StaleRecordError, *_TVM_ERRORS) as error:
                 stale.append((record, _last_line(error)))
                 continue
@@ -182,11 +183,11 @@ def import_tvm_json(
                 continue
             program, workload, space = known
             # TVM's writer turns true into 1; a replay turns it back, and shows a stale trace.
-            trace = canonical_trace(_replayed(trace, program).as_json())
+            trace = canonical_trace(replay(program, trace).trace.as_json())
             identity = Identity(workload, name, metric, space, trace)
             draft = ImportedTrace(identity, claimed, str(directory))
             traces.append(ImportedTrace.from_json(draft.to_json()))
-        except RecordFormatError as error:
+        except (RecordFormatError, StaleRecordError) as error:
             problems.append(f"{where}: {error}")
         except _TVM_ERRORS as error:
             problems.append(f"{where}: The trace does not replay: {_last_line(error)}")
@@ -225,16 +226,6 @@ def identify_among(
         return None
 
     return identify
-
-
-def _replayed(trace: str, program: IRModule) -> Any:
-    """Return TVM's trace object for a trace's text; raise one of :data:`_TVM_ERRORS` if stale."""
-    from tvm.s_tir import Schedule
-    from tvm.s_tir.schedule import Trace
-
-    schedule = Schedule(program)
-    Trace.apply_json_to_schedule(parse_json(trace), schedule)
-    return schedule.trace
 
 
 def _lines(path: Path, problems: list[str]) -> Iterator[tuple[str, Json]]:

@@ -65,15 +65,28 @@ class CodegenPool:
         BuildTimeoutError
             If it takes too long.
         """
+        return self._ask("Lowering", {"module": module, "target": target.name, "by_tvm": by_tvm})
+
+    def replay(self, module: str, trace: str) -> str:
+        """Apply a trace to an unscheduled module and return the scheduled one, both in TVM's JSON.
+
+        Raises
+        ------
+        BuildError
+            If the trace does not replay, or the worker dies of it.
+        BuildTimeoutError
+            If it takes too long.
+        """
+        return self._ask("Replay", {"module": module, "trace": trace})
+
+    def _ask(self, what: str, request: dict[str, object]) -> str:
+        """Let a worker answer a request; one that died is replaced when it is next needed."""
         worker = self._workers.get()
         try:
             if worker is None or self._closed:
                 worker = _Worker()
-            request = {
-                "module": module, "target": target.name, "by_tvm": by_tvm, "cpu_s": self._cpu_s,
-            }  # fmt: skip
             try:
-                send(worker.requests, request)
+                send(worker.requests, request | {"cpu_s": self._cpu_s})
                 reply = receive(worker.replies, self._wall_s)
             except ClosedError:
                 dead, worker = worker, None
@@ -86,7 +99,7 @@ class CodegenPool:
                     retryable=True,
                 ) from None
             if "error" in reply:
-                raise BuildError(f"Lowering failed: {_last_lines(reply['error'])}")
+                raise BuildError(f"{what} failed: {_last_lines(reply['error'])}")
             return str(reply["text"])
         finally:
             self._workers.put(worker)

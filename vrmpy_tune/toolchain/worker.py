@@ -1,4 +1,4 @@
-"""A process that lowers scheduled TIR and prints LLVM IR or assembly, and may die of it.
+"""A process that lowers TIR to LLVM IR or assembly, or replays a trace, and may die of it.
 
 Started by :mod:`vrmpy_tune.toolchain.pool`; reads one request after another from standard input and
 ends with it.
@@ -24,6 +24,7 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     import tvm
 
+    from vrmpy_tune.replay import replay
     from vrmpy_tune.target import parse_target
     from vrmpy_tune.toolchain.lower import assembly, llvm_ir
 
@@ -36,8 +37,12 @@ def serve() -> None:
         _limit_cpu(request["cpu_s"])
         try:
             module = tvm.ir.load_json(request["module"])
-            generate = assembly if request["by_tvm"] else llvm_ir
-            reply: dict[str, Any] = {"text": generate(module, parse_target(request["target"]))}
+            reply: dict[str, Any]
+            if "trace" in request:
+                reply = {"text": tvm.ir.save_json(replay(module, request["trace"]).mod)}
+            else:
+                generate = assembly if request["by_tvm"] else llvm_ir
+                reply = {"text": generate(module, parse_target(request["target"]))}
         except Exception as error:
             reply = {"error": f"{type(error).__name__}: {error}"}
         _limit_cpu(None)

@@ -157,9 +157,7 @@ class GuardedModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
                 continue
             self.tasks.add(name, one.workload, space)
             context = SimpleNamespace(task_name=name, mod=space.module(one.workload))
-            candidates = [
-                SimpleNamespace(sch=SimpleNamespace(trace=trace)) for trace in one.traces()
-            ]
+            candidates = [SimpleNamespace(sch=SimpleNamespace(trace=trace)) for trace in one.traces]
             results = [SimpleNamespace(run_secs=[float(record.value)]) for record in one.records]
             self.update(context, candidates, results)
 

@@ -46,6 +46,11 @@ class PlainTrace:
         self.insts = steps
         self.decisions = {steps[index]: decision for index, decision in chosen.items()}
 
+    @property
+    def likeness(self) -> Hashable:
+        """What tells its design space from others: see :func:`likeness`."""
+        return likeness(self.insts)
+
 
 class _Step:
     """One instruction, with the attributes of TVM's; equal only to itself."""
@@ -204,6 +209,11 @@ class Design:
         """What tells this design space from others of the same program."""
         return _skeleton(self.steps)
 
+    @cached_property
+    def likeness(self) -> Hashable:
+        """The name without what only the search goes by: see :func:`likeness`."""
+        return likeness(self.steps)
+
     def draw(self, count: int, random: np.random.Generator) -> Iterator[Draw]:
         """Yield up to ``count`` different choices, all of them if there are no more."""
         if self.size <= count:
@@ -250,6 +260,21 @@ def body_of(key: Key) -> Key:
 
 def _skeleton(steps: Sequence[Any]) -> Hashable:
     return tuple(f"{step.kind.name}{step.inputs}{step.attrs}" for step in steps)
+
+
+def likeness(steps: Sequence[Any]) -> Hashable:
+    """Return instructions without the limits and probabilities of what they draw.
+
+    These guide the search, and change no kernel.
+    """
+    return tuple(
+        (
+            step.kind.name,
+            str(step.inputs),
+            str(step.attrs[: 1 if step.kind.name in VARIED else None]),
+        )
+        for step in steps
+    )
 
 
 @cache

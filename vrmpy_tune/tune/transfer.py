@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from vrmpy_tune.errors import WorkloadError
+from vrmpy_tune.errors import StaleRecordError, WorkloadError
 from vrmpy_tune.records.explain import nearness, parse_workload_text
-from vrmpy_tune.tune.draws import plain_trace
+from vrmpy_tune.records.skipped import skipped
+from vrmpy_tune.replay import readable_trace
+from vrmpy_tune.target import parse_target
 from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from search_spaces.space import Space
     from vrmpy_tune.records.record import Record
     from vrmpy_tune.records.store import RecordReader
+    from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.tune.draws import Draw, PlainTrace
     from vrmpy_tune.workload import Workload
 
@@ -44,19 +47,18 @@ class Similar:
         The similar workload.
     records:
         Its records, best first.
+    traces:
+        The choices of each.
     """
 
     workload: Workload
     records: tuple[Record, ...]
+    traces: tuple[PlainTrace, ...]
 
     @property
     def is_instructive(self) -> bool:
         """Whether there are enough records to learn how candidates compare."""
         return len(self.records) >= LEAST_SAMPLES
-
-    def traces(self) -> list[PlainTrace]:
-        """Return the choices of the records."""
-        return [plain_trace(record.trace) for record in self.records]
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,9 @@ def similar_workloads(
     found: list[Similar] = []
     for _, other, reader in sorted(known.values(), key=lambda one: (one[0], str(one[1]))):
         records = reader.query(str(other), target, metric, space.name, SAMPLES)
-        if records:
-            found.append(Similar(other, tuple(records)))
+        sound = _sound(space, other, parse_target(target), records)
+        if sound:
+            found.append(Similar(other, tuple(sound), tuple(sound.values())))
         if len(found) == NEIGHBOURS:
             break
     return tuple(found)
@@ -144,11 +147,24 @@ def seeds_for(
     scale = np.maximum(rows.std(axis=0), 1e-6)
     seeds: dict[Any, Seed] = {}
     for number, one in zip(SEEDS, similar, strict=False):
-        for record, trace in list(zip(one.records, one.traces(), strict=True))[:number]:
+        for record, trace in list(zip(one.records, one.traces, strict=True))[:number]:
             wanted = np.log1p(np.array(space.features(one.workload, trace)[:-1]))
             nearest = draws[int(np.abs((rows - wanted) / scale).sum(axis=1).argmin())]
             seeds.setdefault(nearest.key, Seed(record, nearest))
     return list(seeds.values())[:count]
+
+
+def _sound(
+    space: Space, workload: Workload, target: HexagonTarget, records: Sequence[Record]
+) -> dict[Record, PlainTrace]:
+    """Return the records whose traces are the space's, each with its choices."""
+    sound = {}
+    for record in records:
+        try:
+            sound[record] = readable_trace(space, workload, target, record.trace)
+        except StaleRecordError as error:
+            skipped(record, error)
+    return sound
 
 
 def _parse(text: str) -> Workload | None:
