@@ -30,8 +30,8 @@ def tuned(split: int, total: int) -> Record:
     (loop,) = schedule.get_loops(schedule.get_sblock("result"))
     factors = schedule.sample_perfect_tile(loop, 2, decision=[64 // split, split])
     outer, _ = schedule.split(loop, factors)
-    schedule.annotate(outer, "factor", 1.5)
-    schedule.annotate(outer, "depth", 8)
+    choice = schedule.sample_categorical([0, 1], [0.25, 0.75], decision=1)
+    schedule.annotate(outer, "vrmpy_tune.codegen", choice)
     return Record.from_measurement(
         measurement(total=total),
         space=SPACE,

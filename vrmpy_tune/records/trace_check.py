@@ -55,11 +55,11 @@ def _kind(inputs: str, attributes: str = "", outputs: str = "") -> _Kind:
 
 
 # b, l, v: a block, loop or number that an earlier instruction returned; i, f, t, s: an integer,
-# float, truth value or text; q: a quoted text; n: "None"; e, I, F: an empty list, and lists of
-# integers and of numbers.
+# float, truth value (0 or 1 in TVM's own databases) or text; q: a quoted text; n: "None"; e, I, F:
+# an empty list, and lists of integers and of numbers.
 _KINDS: Final = {
     "Annotate": _kind("[bl][vqI]", "s"),
-    CATEGORY: _kind("", "IF", "v"),
+    CATEGORY: _kind("", "I[IF]", "v"),
     "CacheRead": _kind("be", "is", "b"),
     "CacheWrite": _kind("be", "is", "b"),
     "ComputeAt": _kind("bl", "ii"),
@@ -72,7 +72,7 @@ _KINDS: Final = {
     "ReverseComputeAt": _kind("bl", "ii"),
     TILE: _kind("l", "ii", "v+"),
     "SetScope": _kind("b", "is"),
-    "Split": _kind("l[vin]{2,}", "tt", "l{2,}"),
+    "Split": _kind("l[vin]{2,}", "[it]{2}", "l{2,}"),
     "Tensorize": _kind("[bl]", "s[it]"),
     "Unroll": _kind("l"),
     "Vectorize": _kind("l"),
