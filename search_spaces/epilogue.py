@@ -173,7 +173,7 @@ def schedule_crop(sch: Schedule, geometry: Geometry, epilogue: Epilogue, context
         if together > 1:
             sch.vectorize(sch.split(sch.get_loops(sch.get_sblock("crop"))[-1], [None, together])[1])
         return
-    count, row = cut_row(sch, view, row, view.width, contexts=contexts)
+    count, row = cut_row(sch, view.batch * view.height, row, view.width, contexts=contexts)
     extent = product(aside.shape)
     if aside.piece == aside.lanes:
         sizes = (count, view.outputs, aside.piece, view.outputs, extent)

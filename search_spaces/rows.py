@@ -9,8 +9,6 @@ from vrmpy_tune.workload import ceildiv
 if TYPE_CHECKING:
     from tvm.s_tir import Schedule
 
-    from search_spaces.geometry import Geometry
-
 MAX_PARTS: Final = 64
 """Parallel parts of a single row, at most: each costs a call."""
 
@@ -29,12 +27,13 @@ def parallel_rows(sch: Schedule, block: str) -> Any:
     return x
 
 
-def cut_row(
-    sch: Schedule, geometry: Geometry, row: Any, width: int, *, contexts: int
-) -> tuple[int, Any]:
-    """Cut a single row into parts that run in parallel; return the pixels of each, and its loop."""
+def cut_row(sch: Schedule, rows: int, row: Any, width: int, *, contexts: int) -> tuple[int, Any]:
+    """Cut a single row into parts that run in parallel; return the pixels of each, and its loop.
+
+    Several ``rows`` are what runs in parallel, and stay whole.
+    """
     parts = parts_of(width, contexts)
-    if geometry.batch * geometry.height > 1 or parts in (1, width):
+    if rows > 1 or parts in (1, width):
         return width, row
     part, pixels = sch.split(row, [parts, None])
     sch.parallel(part)

@@ -180,9 +180,9 @@ def _schedule_staging(sch: Schedule, geometry: Geometry, scope: str, contexts: i
             sch.tensorize(row, row_clear(width, depth, geometry.lhs, scope, geometry.fill))
     row = parallel_rows(sch, "copy")
     if geometry.is_spread:
-        count, row = cut_row(sch, geometry, row, inner, contexts=contexts)
-        height = geometry.input_height - top - bottom
-        extent = geometry.batch * height * inner * geometry.depth
+        rows = geometry.batch * (geometry.input_height - top - bottom)
+        count, row = cut_row(sch, rows, row, inner, contexts=contexts)
+        extent = rows * inner * geometry.depth
         sizes = (count, geometry.depth, geometry.depth, depth, extent)
         sch.tensorize(row, restride(Rows(*sizes, "target", geometry.lhs, scope)))
     elif not whole or inner == 1 or geometry.channels_first:
@@ -198,7 +198,8 @@ def _schedule_crop_words(sch: Schedule, geometry: Geometry, contexts: int) -> No
     row = parallel_rows(sch, "crop")
     if geometry.channels_first or geometry.groups > 1 or 1 in (geometry.width, geometry.outputs):
         return
-    count, row = cut_row(sch, geometry, row, geometry.width, contexts=contexts)
+    rows = geometry.batch * geometry.height
+    count, row = cut_row(sch, rows, row, geometry.width, contexts=contexts)
     outputs = geometry.outputs
     sizes = (count, outputs, LANES, outputs, geometry.pixels * LANES)
     sch.tensorize(row, restride(Rows(*sizes, "source", "int32", "global")))
