@@ -105,6 +105,8 @@ def test_an_impossible_workload_is_a_sentence_and_exit_code_2(
         ("bench", "--suite", "peers", "--target", "v1"),
         ("spaces", DENSE),
         ("spaces", "--check", "--instructions"),
+        ("spaces", "--residues"),
+        ("spaces", DENSE, "--check", "--residues"),
         ("spaces", "--target", "v1"),
         ("fly",),
     ],

@@ -183,6 +183,30 @@ def test_a_check_of_the_spaces_says_its_progress_on_stderr(
     assert command("spaces", "--check", "--json").code == 10
 
 
+def test_one_wrong_output_fails_a_check_of_the_spaces(command: Command, replace: Replace) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def check_spaces(**options: Any) -> Report:
+        asked.append(options)
+        samples = options["samples"]
+        return Report(
+            {
+                "samples": samples,
+                "verified": samples - 1,
+                "verified_fraction": 1 - 1 / samples,
+                "failures": {"wrong-result": 1},
+                "workloads": [],
+                "messages": [],
+                "wall_s": 60.0,
+            }
+        )
+
+    replace("vrmpy_tune.tune.space_check", check_spaces=check_spaces)
+    assert command("spaces", "--check", "--residues").code == 10
+    assert asked[0]["fixed"]
+    assert asked[0]["samples"] == 2 * len(asked[0]["workloads"])
+
+
 def test_doctor_prints_the_remedy_and_exits_7_if_something_is_broken(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

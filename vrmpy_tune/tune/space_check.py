@@ -115,6 +115,7 @@ def check_spaces(
     target: HexagonTarget,
     device: str = "qemu",
     workloads: Sequence[Workload] | None = None,
+    fixed: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SpaceReport:
     """Draw ``samples`` candidates over all workloads; build, run and verify each.
@@ -127,6 +128,8 @@ def check_spaces(
         What to build for and where to run.
     workloads:
         :data:`WORKLOADS` by default.
+    fixed:
+        Whether the first candidate of each workload is what the fixed rule chooses for it.
     progress:
         Told after each workload.
     """
@@ -146,7 +149,7 @@ def check_spaces(
         for index, workload in enumerate(chosen):
             share = samples * (index + 1) // len(chosen) - samples * index // len(chosen)
             verifier = Verifier(workload)
-            candidates = draw(workload, target, verifier, share, seed + index)
+            candidates = draw(workload, target, verifier, share, seed + index, fixed=fixed)
             ended = list(
                 threads.map(lambda one, v=verifier: evaluator.evaluate(one, v), candidates)
             )
@@ -173,16 +176,30 @@ def check_spaces(
 
 
 def draw(
-    workload: Workload, target: HexagonTarget, verifier: Verifier, number: int, seed: int
+    workload: Workload,
+    target: HexagonTarget,
+    verifier: Verifier,
+    number: int,
+    seed: int,
+    *,
+    fixed: bool = False,
 ) -> list[Candidate]:
-    """Draw ``number`` candidates, evenly over the design spaces of all spaces."""
+    """Draw ``number`` candidates, evenly over the design spaces of all spaces.
+
+    With ``fixed``, the first is the one that the fixed rule chooses.
+    """
     from tvm.s_tir import Schedule
 
+    from vrmpy_tune.compiler.choice import fixed_schedule
     from vrmpy_tune.tune.candidate import Candidate
 
     random = np.random.default_rng(seed)
     tasks = [Task(workload, space, number, verifier) for space in spaces_for(workload, target)]
     candidates: list[Candidate] = []
+    if fixed:
+        space, chosen = fixed_schedule(workload, target)
+        (task,) = (task for task in tasks if task.space.name == space.name)
+        candidates.append(Candidate.of(workload, space, chosen, task.structural_hash))
     while len(candidates) < number:
         for task in tasks:
             generate = task.space.generator(workload, target)
