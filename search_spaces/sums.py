@@ -89,7 +89,8 @@ def _pixels_in_vector(geometry: Geometry, width: int, step: tuple[int, int]) -> 
         return 1
     if geometry.groups > 1 or step != (1, 1):
         return 0
-    if geometry.words == 1 and width >= LANES:
+    # Not words == 1: the words of pixels that were moved apart may lie 32 bytes apart.
+    if geometry.pitch == REDUCE and width >= LANES:
         in_place = geometry.depth == REDUCE and not geometry.channels_first
         return LANES if geometry.is_staged or in_place else 0
     pixels = VECTOR_BYTES // geometry.pitch

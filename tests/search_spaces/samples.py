@@ -31,6 +31,8 @@ DENSE: Final = (
     "dense:m=33,n=7,k=129,lhs=i8,rhs=i8",
     "dense:m=6,n=65,k=196,lhs=u8,rhs=u8",
     "dense:m=40,n=33,k=136,lhs=i8,rhs=i8",
+    # Pixels of one word, 32 bytes apart, whose sums are taken off.
+    "dense:m=36,n=3,k=2,lhs=u8,rhs=i8",
 )
 CONV2D: Final = (
     # 7x7 stem; groups; dilation; rectangular stride, kernel and padding; nchw; batch 2.
