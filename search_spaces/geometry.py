@@ -95,10 +95,12 @@ class Geometry:
 
         Pixels whose channels are no whole words are cut out of vectors.  Those longer than half a
         vector are laid out in whole ones; shorter ones, so that vectors hold some pixels, where
-        they are added up.
+        they are added up.  Neither where borders are filled with a zero point: behind the words of
+        a border pixel it would be added up, too.
         """
         words = self.words * REDUCE
-        if not self.is_spread:
+        fills = any(self.pad) and self.fill and self.window_factor
+        if not self.is_spread or fills:
             return words
         if words > SHORT:
             return round_up(words, VECTOR_BYTES)

@@ -358,15 +358,23 @@ class WindowPlan:
     ) -> None:
         """Copy pixels, in order, to or from places that are farther apart than their channels.
 
-        Whole vectors are copied, whose excess the next pixels overwrite; not so of the last
-        pixels, behind which is something else.
+        Pixels of a vector or more are copied as vectors, the last of which ends with the pixel.
+        Of shorter ones a whole vector is copied, whose excess the next pixels overwrite; not so of
+        the last pixels, behind which is something else.  There must be no excess where a pixel is
+        several stores: LLVM's software pipeliner moves stores of a loop past those of the next
+        iteration, whatever they overlap.
         """
         lanes = VECTOR_BYTES // tvm.DataType(str(target.dtype)).itemsize
+        if self.channels >= lanes:
+            starts = (*range(0, self.channels - lanes, lanes), self.channels - lanes)
+            with T.serial(0, count) as x:
+                for at in starts:
+                    hvx.store(target, place(x) + at, hvx.load(source, start(x) + at))
+            return
         exact = min(count, self.phases * ceildiv(lanes, self.channels))
         if count > exact:
             with T.serial(0, count - exact) as x:
-                for at in range(0, self.channels, lanes):
-                    hvx.store(target, place(x) + at, hvx.load(source, start(x) + at))
+                hvx.store(target, place(x), hvx.load(source, start(x)))
         with T.serial(count - exact, count) as x:
             hvx.copy_bytes(target, place(x), source, start(x), self.channels)
 

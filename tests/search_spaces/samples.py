@@ -51,6 +51,8 @@ CONV2D: Final = (
 FUSED: Final = (
     # Zero points and a bias with an int32 output.
     "dense:m=9,n=32,k=7,lhs=i8,rhs=u8,bias=1,lzp=7,rzp=3",
+    # Borders of the zero point around pixels that are moved apart, whose sums are taken off.
+    "conv2d:n=1,h=2,w=6,ci=5,co=8,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8,lzp=129",
     # One, two and four vectors to 128 bytes; stored in place and stored aside.
     "dense:m=4,n=32,k=33,lhs=u8,rhs=u8,out=u8,requant=channel",
     "dense:m=6,n=64,k=8,lhs=u8,rhs=u8,out=i8,act=clip,residual=1",

@@ -7,7 +7,12 @@ import pytest
 from vrmpy_tune.toolchain.packets.dependence import edges
 from vrmpy_tune.toolchain.packets.function import Block, Function, UnknownAssemblyError
 from vrmpy_tune.toolchain.packets.instruction import Instruction
-from vrmpy_tune.toolchain.packets.rotation import extended, loop_setup, with_count
+from vrmpy_tune.toolchain.packets.rotation import (
+    extended,
+    loop_setup,
+    rotate_loops,
+    with_count,
+)
 from vrmpy_tune.toolchain.packets.values import Values
 
 
@@ -63,6 +68,18 @@ def test_a_count_register_keeps_its_value_for_others() -> None:
     with_count(block, setup, 4094)
     texts = [one.text for one in block.instructions]
     assert texts[1:4] == ["r5 = ##4094", "loop0(.LBB0_1,r5)", "r5 = ##4096"]
+
+
+def test_an_outer_loop_that_begins_behind_its_end_is_not_rotated() -> None:
+    blocks = [
+        _block(None, "loop1(.LBB0_2,#4)", "jump .LBB0_2"),
+        Block(".LBB0_1", [], [Instruction("r0 = add(r0,#1)")], (1,)),
+        _block(None, "jumpr r31"),
+        _block(".LBB0_2", "jump .LBB0_1"),
+    ]
+    function = Function("f", list(blocks))
+    rotate_loops(function)
+    assert function.blocks == blocks
 
 
 def test_a_store_comes_before_a_later_iteration_s_load_that_follows_it_in_the_text() -> None:

@@ -94,6 +94,8 @@ def rotate_loops(function: Function) -> None:
 def _rotate(function: Function, end: int) -> None:
     flow = function.flow()
     start = flow.starts[end, 1]
+    if start > end:
+        return  # LLVM laid its beginning out behind it
     blocks = function.blocks[start : end + 1]
     before = function.blocks[start - 1] if start else None
     setup = loop_setup(before, 1, blocks[0].label) if before is not None else None
