@@ -79,9 +79,6 @@ Exact: TypeAlias = Annotated[
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-LARGEST: Final = 2**31 - 1
-"""Largest value of an option that is a number or a seed: what stores and TVM take."""
-
 LONGEST_S: Final = 365.0 * 24 * 3600
 """Longest duration, in seconds: beyond, it is a mistake, and operating systems overflow."""
 

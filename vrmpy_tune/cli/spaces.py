@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from vrmpy_tune.cli.options import DEFAULT_TARGET, LARGEST, Device, Json, Target, read_workloads
+from vrmpy_tune.cli.limits import LARGEST
+from vrmpy_tune.cli.options import DEFAULT_TARGET, Device, Json, Target, read_workloads
 from vrmpy_tune.cli.streams import one_document, say
 from vrmpy_tune.errors import UsageError, VerificationError
 from vrmpy_tune.measurement import Outcome

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vrmpy_tune.cli.limits import LARGEST
 from vrmpy_tune.cli.options import (
     DEFAULT_TARGET,
-    LARGEST,
     STORE_HELP,
     Json,
     SuiteName,
