@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import vrmpy_tune
+from tests.records.samples import record
+from vrmpy_tune.records import open_store
 
 MODULES = "import sys, vrmpy_tune{more}; print(*sys.modules)"
 
@@ -48,3 +51,44 @@ def test_tune_can_be_called_whether_or_not_its_package_was_imported_before(befor
         "True",
         "vrmpy_tune.tune.events",
     ]
+
+
+HEAVY = "print(*{'numpy', 'sqlalchemy', 'tvm', 'tvm_ffi', 'matplotlib', 'onnx'} & set(sys.modules))"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        (["--version"], set()),
+        (["records", "--help"], set()),
+        (["records", "ls", "--limit", "0"], set()),
+        (["doctor", "--help"], {"numpy"}),
+        (["records", "ls"], {"sqlalchemy"}),
+        (["records", "best"], {"sqlalchemy"}),
+        (["records", "show", "0123456789abcdef"], {"sqlalchemy"}),
+        (["records", "prune", "--keep", "9"], {"sqlalchemy"}),
+        (["records", "merge", "store.db"], {"sqlalchemy"}),
+        (["explain", "dense:m=7,n=8,k=9,lhs=u8,rhs=u8"], {"sqlalchemy", "numpy"}),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_a_command_imports_no_more_than_it_needs(
+    arguments: list[str], needed: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if len(arguments) > 1 and "sqlalchemy" in needed:
+        with open_store(tmp_path / "store.db") as store:
+            store.add(record(1))
+        arguments = [*arguments, "--records", "store.db"]
+    call = f"import sys; from vrmpy_tune.cli.application import run; run({arguments}); {HEAVY}"
+    loaded = set(python(call).splitlines()[-1].split())
+    assert loaded <= needed
+
+
+def test_a_mistyped_command_is_told_what_was_meant() -> None:
+    call = "from vrmpy_tune.cli.application import run; run(['recrods'])"
+    ended = subprocess.run(
+        [sys.executable, "-c", call], check=False, capture_output=True, text=True
+    )
+    assert "No such command 'recrods'" in ended.stderr
+    assert "'records'" in ended.stderr

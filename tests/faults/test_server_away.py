@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.fake_tuner import PROGRAM
 from tests.faults.tuner_process import Tuner
 from tests.postgres import PostgresServer
 from tests.records.samples import failure, record
@@ -148,34 +149,48 @@ def test_a_statement_that_takes_long_is_not_cut_off(server: PostgresServer) -> N
         assert connection.exec_driver_sql("SELECT 7 FROM pg_sleep(5)").scalar() == 7
 
 
-@pytest.mark.device
 def test_row_22_a_tuning_run_goes_on_when_its_server_is_back(
     server: PostgresServer, tmp_path: Path
 ) -> None:
-    tuner = Tuner(server.url, tmp_path / "events.jsonl", "--trials", "4000")
+    arguments = ("--trials", "4000", "--no-transfer", "--no-shipped")
+    tuner = Tuner(server.url, tmp_path / "events.jsonl", *arguments, program=PROGRAM)
     told = []
-    tuner.wait_until_measuring(2)
-    # So short that the run may not even ask for anything meanwhile.
-    server.restart()
-    for end, begin in ((server.start, server.kill), (server.thaw, server.freeze)):
+    try:
+        tuner.wait_until_measuring(2)
+        # So short that the run may not even ask for anything meanwhile.
+        server.restart()
+        for begin, end, away_s in (
+            (server.kill, server.start, 2.0),
+            (server.freeze, server.thaw, FROZEN_S),
+        ):
+            tuner.wait_until_measuring(len(tuner.measured()) + 2)
+            warned, began = len(_warnings(tuner)), time.monotonic()
+            begin()
+            while len(_warnings(tuner)) == warned:
+                assert tuner.process.poll() is None, tuner.end()
+                assert time.monotonic() - began < 90
+                time.sleep(0.05)
+            after = time.monotonic() - began
+            told.append((begin.__name__, after))
+            time.sleep(max(0.0, away_s - after))
+            end()
+            while "is back after" not in _warnings(tuner)[-1]:
+                assert tuner.process.poll() is None, tuner.end()
+                assert time.monotonic() - began < away_s + 90
+                time.sleep(0.05)
+            assert "cannot be reached" in _warnings(tuner)[warned]
         tuner.wait_until_measuring(len(tuner.measured()) + 2)
-        warned, began = len(_warnings(tuner)), time.monotonic()
-        begin()
-        while len(_warnings(tuner)) == warned:
-            assert tuner.process.poll() is None
-            assert time.monotonic() - began < 90
-            time.sleep(0.05)
-        told.append((begin.__name__, time.monotonic() - began))
-        time.sleep(FROZEN_S / 2)
-        end()
-    tuner.wait_until_measuring(len(tuner.measured()) + 2)
-    os.kill(tuner.process.pid, signal.SIGINT)
-    code, _, err = tuner.end()
+        os.kill(tuner.process.pid, signal.SIGINT)
+        code, _, err = tuner.end()
+    finally:
+        tuner.process.kill()
     assert code == 130, err
     reported = [event["record"] for event in tuner.measured()]
+    assert None not in reported
     assert len(reported) == len(set(reported))
     with open_store(server.url) as store:
         assert {one.id for one in store.query()} == set(reported)
+        assert store.count() == len(reported)
     for name, seconds in told:
         print(f"\nrow 22: tuner, {name}: told after {seconds:.1f} s")
     print("\n".join(_warnings(tuner)))

@@ -33,12 +33,16 @@ class Tuner:
         Where it stores records, and writes events.
     arguments:
         More arguments.
+    program:
+        Python source that runs the command line.
     """
 
-    def __init__(self, store: Path | str, events: Path, *arguments: str) -> None:
+    def __init__(
+        self, store: Path | str, events: Path, *arguments: str, program: str = _MAIN
+    ) -> None:
         self.events_file = events
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, "tune", WORKLOAD,
+            [sys.executable, "-c", program, "tune", WORKLOAD,
              "--records", str(store), "--events", str(events), "--no-early-stop", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -16,21 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 import typer.core
+import typer.main
 
-from vrmpy_tune.cli import (
-    bench,
-    calibrate,
-    compare_memory,
-    compile,
-    doctor,
-    explain,
-    farm,
-    records,
-    run_artifact,
-    spaces,
-    study,
-    tune,
-)
 from vrmpy_tune.cli.streams import is_closed, leave_closed, visible_streams
 from vrmpy_tune.errors import VrmpyTuneError
 
@@ -52,12 +39,59 @@ class _UnexpectedEndError(Exception):
     """An ``EOFError``, which typer would take for the end of a dialogue."""
 
 
+_COMMANDS: Final = {
+    "tune": "tune:tune_workloads",
+    "compile": "compile:compile_kernels",
+    "run": "run_artifact:run_kernels",
+    "bench": "bench:bench",
+    "calibrate": "calibrate:calibrate",
+    "compare-memory": "compare_memory:compare_memory",
+    "explain": "explain:explain_workloads",
+    "records": "records:app",
+    "study": "study:study_searches",
+    "farm": "farm:app",
+    "spaces": "spaces:list_spaces",
+    "doctor": "doctor:examine",
+}
+"""Where each command is: a module of :mod:`vrmpy_tune.cli`, and its function or group there.
+
+Only that of the command that is called is imported; the help of the program imports all.
+"""
+
+
 class _Commands(typer.core.TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+            self.commands[cmd_name] = _load(cmd_name)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in _COMMANDS:
+            # What typer suggests in place of a mistyped command is among those that are loaded.
+            for name in _COMMANDS:
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except EOFError as error:
             raise _UnexpectedEndError(*error.args) from error
+
+
+def _load(name: str) -> Any:
+    """Import a command, and return it as typer's."""
+    module, _, attribute = _COMMANDS[name].partition(":")
+    found = getattr(importlib.import_module(f"vrmpy_tune.cli.{module}"), attribute)
+    only = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        only.add_typer(found, name=name)
+    else:
+        only.command(name)(found)
+    return typer.main.get_group(only).commands[name]
 
 
 app = typer.Typer(
@@ -68,18 +102,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("tune")(tune.tune_workloads)
-app.command("compile")(compile.compile_kernels)
-app.command("run")(run_artifact.run_kernels)
-app.command("bench")(bench.bench)
-app.command("calibrate")(calibrate.calibrate)
-app.command("compare-memory")(compare_memory.compare_memory)
-app.command("explain")(explain.explain_workloads)
-app.add_typer(records.app, name="records")
-app.command("study")(study.study_searches)
-app.add_typer(farm.app, name="farm")
-app.command("spaces")(spaces.list_spaces)
-app.command("doctor")(doctor.examine)
 
 
 def _print_version(wanted: bool) -> None:

@@ -46,9 +46,10 @@ def explain_workloads(
     exact: Exact = False,
     as_json: Json = False,
 ) -> None:
-    """Say which record would be used, or why none, and what was looked at, in order.
+    """Say which record would be used, or why none.
 
-    Where there is none, the nearest records and the fields that differ are listed.
+    What was looked at is listed, in order.  Where there is none, the nearest records and
+    the fields that differ are listed.
     """
     from vrmpy_tune.model.softmax import lines_after
     from vrmpy_tune.records import Resolver, open_stores
