@@ -17,7 +17,6 @@ from search_spaces import find_space
 from tests.tuned import CONV, DENSE, UNKNOWN, V68, falsified, records, stale, tuned_store
 from vrmpy_tune.errors import NoValidCandidateError, StoreError, TargetError, WorkloadError
 from vrmpy_tune.records import open_store
-from vrmpy_tune.reverify import reverify
 from vrmpy_tune.workload import parse_workload
 
 pytestmark = pytest.mark.device
@@ -198,31 +197,3 @@ def test_names_that_mean_nothing_are_refused(tmp_path: Path) -> None:
         vt.compile(DENSE, output=tmp_path / "out", target="hexagon-v99")
     with pytest.raises(TargetError), vt.applied(target="hexagon-v99"):
         pytest.fail("the context was entered")
-
-
-def test_a_real_record_holds_when_it_is_verified_again() -> None:
-    best = records(CONV)[0]
-    holds, sentence = reverify(best, "qemu")
-    assert holds
-    assert sentence == f"{best.value:,} packets, as stored; the output is right."
-
-
-def test_a_falsified_figure_does_not_hold() -> None:
-    best = records(DENSE)[0]
-    holds, sentence = reverify(falsified(best, best.value - 1), "qemu")
-    assert not holds
-    assert f"{best.value:,} packets instead of {best.value - 1:,}" in sentence
-
-
-def test_another_figure_of_another_toolchain_holds_and_says_why() -> None:
-    best = records(DENSE)[0]
-    foreign = replace(falsified(best, best.value + 7), toolchain={"tvm": "0.26"})
-    holds, sentence = reverify(foreign, "qemu")
-    assert holds
-    assert "the toolchain differs" in sentence
-
-
-def test_a_stale_record_does_not_hold() -> None:
-    holds, sentence = reverify(stale(records(DENSE)[0]), "qemu")
-    assert not holds
-    assert "no longer replays" in sentence

@@ -21,6 +21,7 @@ TUNED: dict[str, Any] = {
     "measured": 2,
     "recalled": 0,
     "fallbacks": 1,
+    "fixed_rule": None,
     "failures": {"build-error": 1},
     "wall_s": 1.25,
     "busy_fraction": 0.9,
@@ -49,6 +50,7 @@ TUNED: dict[str, Any] = {
 COMPILED: dict[str, Any] = {
     "artifact": "out",
     "target": "hexagon-v68",
+    "unverified": None,
     "tasks": [
         {
             "name": "kernel",

@@ -208,7 +208,7 @@ def test_one_wrong_output_fails_a_check_of_the_spaces(command: Command, replace:
 
 
 def test_doctor_prints_the_remedy_and_exits_7_if_something_is_broken(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from vrmpy_tune.toolchain import doctor
     from vrmpy_tune.toolchain.doctor import Check, Status
@@ -218,7 +218,14 @@ def test_doctor_prints_the_remedy_and_exits_7_if_something_is_broken(
         Check("tvm_ffi", Status.ERROR, "has version 0.1.15", "pip install 'apache-tvm-ffi'"),
     ]
     monkeypatch.setattr(doctor, "doctor", lambda: checks)
+    store = tmp_path / "records.db"
+    with open_store(store) as opened:
+        opened.add_many([record(1), record(2, generator="packets-fallback")])
+        opened.add(record(3, generator="unknown"))
+    monkeypatch.setattr("vrmpy_tune.records.shipped.sources", lambda: [str(store)])
     ended = command("doctor")
+    assert f"3 in {store}, 1 with LLVM's packets" in ended.stdout
+    assert ", 1 of unknown code generators" in ended.stdout
     assert ended.code == 7
     assert "pip install 'apache-tvm-ffi'" in ended.stdout
     assert command("doctor", "--json").document["healthy"] is False

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from tests.records.samples import CONV, DENSE, failure, imported, measurement, record
 from vrmpy_tune.cli.records import app
 from vrmpy_tune.errors import MissingRecordError, StoreError, VerificationError, VrmpyTuneError
-from vrmpy_tune.records import ImportedTrace, Record, open_store
+from vrmpy_tune.records import ImportedTrace, Record, open_store, open_stores
+from vrmpy_tune.records.record import FixedRule
+from vrmpy_tune.reverify import Finding, Verdict
 
 
 @pytest.fixture
@@ -80,10 +82,35 @@ def test_an_import_of_bad_lines_keeps_the_good_and_exits_5(url: str, tmp_path: P
     assert f"{lines}:1: " in result.stderr
 
 
-def test_verify_reports_each_record_measures_imports_and_exits_10(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def measure_imported(trace: ImportedTrace, device: str) -> Record:
+class FakeReverifier:
+    """Finds that a record of 999 packets has another figure, and one of 998 fails."""
+
+    toolchain = {"packets": "today"}  # noqa: RUF012
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __enter__(self) -> FakeReverifier:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def findings(
+        self, records: Sequence[Record], *, fixed_rules: bool = False
+    ) -> Iterator[Finding]:
+        for kept in records:
+            rule = FixedRule(2000, 600) if fixed_rules else None
+            made = replace(kept, toolchain=self.toolchain, fixed_rule=rule)
+            if kept.value == 998:
+                yield Finding(kept, Verdict.FAILS, "The output differs.")
+            elif kept.value == 999:
+                made = replace(made, counts=replace(made.counts, packets_total=5))
+                yield Finding(kept, Verdict.OTHER_FIGURE, "5 instead of 999.", made)
+            else:
+                yield Finding(kept, Verdict.HOLDS, "As stored.", made)
+
+    def measure(self, trace: ImportedTrace) -> Record:
         if trace.id == imported(40).id:
             raise VerificationError("The output differs.")
         return Record.from_measurement(
@@ -96,21 +123,52 @@ def test_verify_reports_each_record_measures_imports_and_exits_10(
             structural_hash="",
         )
 
-    fake = ModuleType("vrmpy_tune.reverify")
-    fake.reverify = lambda kept, device: (kept.value != 999, device)  # type: ignore[attr-defined]
-    fake.measure_imported = measure_imported  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vrmpy_tune.reverify", fake)
+
+@pytest.fixture
+def _fake_reverifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vrmpy_tune.reverify.Reverifier", FakeReverifier)
+
+
+@pytest.mark.usefixtures("_fake_reverifier")
+def test_verify_reports_each_record_measures_imports_and_exits_10(url: str) -> None:
     with open_store(url) as store:
         store.add_imported([imported(40), imported(41)])
     result = run("verify", "--records", url, "--json")
     assert result.exit_code == 10
-    rows = json.loads(result.stdout)["records"]
-    assert sum(row["verified"] for row in rows) == 4
-    assert len(rows) == 6
+    told = json.loads(result.stdout)
+    assert told["failed"] == 3
+    assert told["verdicts"] == {"holds": 3, "other figure": 1, "fails": 2}
+    assert told["generators"] == {"packets": 4}
+    assert [row["measured"] for row in told["records"] if row["verdict"] == "other figure"] == [5]
     with open_store(url) as store:
         assert store.get(imported(41).id) is not None
         assert store.imported() == [imported(40)]
+        assert store.get(record(0).id) == record(0)
+    shown = run("verify", "--records", url).stdout
+    assert f"{record(1).short_id} OTHER FIGURE: 5 instead of 999." in shown
+    assert "3 of 6 hold, 1 with another figure, 2 failed." in shown
     assert run("verify", record(0).short_id, "--records", url).exit_code == 0
+
+
+@pytest.mark.usefixtures("_fake_reverifier")
+def test_restamp_stores_what_is_right_and_passes_over_what_is_stamped(
+    url: str, tmp_path: Path
+) -> None:
+    lines = tmp_path / "records"
+    (lines / "v68").mkdir(parents=True)
+    run("export", lines / "v68" / "suite.jsonl", "--records", url)
+    result = run("verify", "--restamp", "--records", lines, "--json")
+    assert result.exit_code == 10
+    told = json.loads(result.stdout)
+    assert (told["failed"], told["stamped"], told["passed_over"]) == (1, 3, 0)
+    with open_stores([lines]) as reader:
+        after = {one.id: one for one in reader.query()}
+    assert after[record(2).id] == record(2, total=998)
+    assert after[record(1).id].value == 5
+    assert after[record(1).id].fixed_rule == FixedRule(2000, 600)
+    result = run("verify", "--restamp", "--records", lines)
+    assert "0 of 1 hold, 1 failed." in result.stdout
+    assert "0 stored as they are today; 3 were so already." in result.stdout
 
 
 def test_a_tvm_directory_needs_to_be_told_what_it_holds(url: str, tmp_path: Path) -> None:

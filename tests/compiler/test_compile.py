@@ -15,7 +15,9 @@ import pytest
 
 from tests.compiler.conftest import Compile
 from tests.tuned import CONV, DENSE, UNKNOWN, falsified, records, stale, tuned_store
+from vrmpy_tune.cli.compile import report_text
 from vrmpy_tune.compiler import compile_workloads, run_artifact
+from vrmpy_tune.compiler.artifact import read_manifest
 from vrmpy_tune.device.fake import FakeDevice, Fault
 from vrmpy_tune.errors import (
     ArtifactError,
@@ -37,7 +39,7 @@ def test_the_best_record_is_applied_and_its_figure_is_reached(
     for text, task in zip((DENSE, CONV), report.as_json()["tasks"], strict=True):
         best = records(text)[0]
         assert (task["status"], task["record"]) == ("applied", best.id)
-        assert task["packets"] == best.value
+        assert task["packets"] == best.counts.packets_total
         assert task["vrmpy"] == best.static_vrmpy > 0
         assert task["verified"]
     assert report.as_json()["tensorized"] == {"conv2d": [1, 1], "dense": [1, 1]}
@@ -138,10 +140,16 @@ def test_records_of_another_target_are_not_applied(compiled: Compile) -> None:
 
 def test_a_target_without_a_simulator_is_compiled_but_not_run(compiled: Compile) -> None:
     v75 = TARGETS["hexagon-v75"]
-    (task,) = compiled(target=v75, device=None).as_json()["tasks"]
+    report = compiled(target=v75, compare_untuned=True)
+    document = report.as_json()
+    (task,) = document["tasks"]
     assert task["vrmpy"] > 0
-    with pytest.raises(DeviceError, match="v75"):
-        compiled(target=v75)
+    assert (task["verified"], task["packets"], task["untuned_packets"]) == (False, None, None)
+    assert "QEMU has no model of hexagon-v75" in document["unverified"]
+    assert "compiled only, not verified: QEMU has no model" in report_text(document)
+    assert not read_manifest(report.artifact)["kernels"][0]["verified"]
+    with pytest.raises(DeviceError, match=r"cannot run hexagon-v75.*hexagon-v68"):
+        run_artifact(report.artifact)
 
 
 def test_untuned_packets_are_those_of_plain_loops(compiled: Compile) -> None:

@@ -11,9 +11,10 @@ from tests.operators import FEW
 from tests.tuned import V68
 from vrmpy_tune.compiler.kernel import build_kernel, run_kernel
 from vrmpy_tune.compiler.naive import naive_inputs, naive_module, naive_output
+from vrmpy_tune.errors import BuildError
 from vrmpy_tune.toolchain.pool import CodegenPool
 from vrmpy_tune.verification import Verifier
-from vrmpy_tune.workload import parse_workload
+from vrmpy_tune.workload import Clip, parse_workload
 
 pytestmark = pytest.mark.device
 
@@ -46,3 +47,11 @@ def test_plain_loops_are_exact_on_every_input_set(text: str, pool: CodegenPool) 
     measurement = run_kernel(kernel, inputs, verifier, qemu(), V68)
     assert measurement.value > workload.macs / 256
     assert measurement.inputs == ("random", "extremes", "largest")
+
+
+def test_an_operator_without_plain_loops_is_an_error_and_no_empty_function() -> None:
+    class Unheard(Clip):
+        """An operator that nobody wrote loops for."""
+
+    with pytest.raises(BuildError, match=r"no plain loops for the operator 'clip'.*naive_oper"):
+        naive_module(Unheard((8,)))

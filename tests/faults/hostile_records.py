@@ -245,7 +245,7 @@ class Child:
 
         from vrmpy_tune.errors import StaleRecordError
         from vrmpy_tune.replay import replay_identity
-        from vrmpy_tune.reverify import reverify
+        from vrmpy_tune.reverify import Reverifier
 
         try:
             schedule = replay_identity(mutant.identity)
@@ -255,7 +255,9 @@ class Child:
         if key not in self.verdicts:
             self.verdicts[key] = "replays"
             if self.device:
-                _, self.verdicts[key] = reverify(mutant, "qemu")
+                with Reverifier("qemu") as again:
+                    (finding,) = again.findings([mutant])
+                self.verdicts[key] = finding.message
         return self.verdicts[key]
 
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +16,7 @@ from vrmpy_tune.errors import BuildError, BuildTimeoutError
 from vrmpy_tune.process import ProcessLimits
 from vrmpy_tune.toolchain import codegen, packets
 from vrmpy_tune.toolchain.codegen import CODE_GENERATORS, FALLBACK, to_object
+from vrmpy_tune.toolchain.sources import ROOT
 
 PACKETS = GENERATORS["packets"]
 
@@ -59,3 +64,42 @@ def test_a_scheduler_that_takes_too_long_is_a_timeout(tmp_path: Path) -> None:
 def test_no_trace_can_ask_for_the_fallback() -> None:
     assert FALLBACK.name not in {one.name for one in CODE_GENERATORS}
     assert FALLBACK.flags == PACKETS.flags
+
+
+BUILD = """
+import sys
+import tvm
+from pathlib import Path
+import vrmpy_tune
+from vrmpy_tune.compiler.naive import naive_module
+from vrmpy_tune.target import TARGETS
+from vrmpy_tune.toolchain.codegen import CODE_GENERATORS, to_object
+from vrmpy_tune.toolchain.pool import CodegenPool
+from vrmpy_tune.workload import parse_workload
+
+V68, packets = TARGETS["hexagon-v68"], CODE_GENERATORS[-1]
+module = tvm.ir.save_json(naive_module(parse_workload("dense:m=2,n=4,k=4,lhs=u8,rhs=u8")))
+with CodegenPool(1) as pool:
+    text = pool.generate(module, V68, by_tvm=False)
+print(vrmpy_tune.__file__, to_object(text, packets, V68, Path(sys.argv[1])).generator)
+"""
+
+
+def test_no_process_of_ours_writes_into_the_package(tmp_path: Path) -> None:
+    root, directory = tmp_path / "checkout", tmp_path / "built"
+    directory.mkdir()
+    for package in ("vrmpy_tune", "search_spaces"):
+        shutil.copytree(
+            ROOT.parent / package, root / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    # -B is this process's own: what it starts does not inherit it.
+    ended = subprocess.run(
+        [sys.executable, "-B", "-c", BUILD, directory],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.split() == [str(root / "vrmpy_tune" / "__init__.py"), "packets"], ended
+    assert not list(root.rglob("*.pyc"))

@@ -144,6 +144,8 @@ def network_text(report: dict[str, Any]) -> str:
     if any(costs):
         lines.append(f"what was missed costs at most {sum(filter(None, costs)):,} packets")
     lines += _fallbacks(report["tasks"])
+    if report["unverified"]:
+        lines.append(f"compiled only, not verified: {report['unverified']}")
     if report["verified"]:
         lines.append(
             f"{report['packets_total']:,} packets, {report['packets_critical']:,} on the critical "
@@ -182,6 +184,8 @@ def report_text(report: dict[str, Any]) -> str:
     for task in report["tasks"]:
         lines += [str(task["workload"]), f"  {_figures(task)}", f"  {_source(task)}"]
     lines += _fallbacks(report["tasks"])
+    if report["unverified"]:
+        lines.append(f"compiled only, not verified: {report['unverified']}")
     applied = sum(task["record"] is not None for task in report["tasks"])
     lines.append(f"{applied} of {len(report['tasks'])} records applied; see {report['artifact']}")
     return "\n".join(lines)

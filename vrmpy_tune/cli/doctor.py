@@ -10,7 +10,7 @@ import typer
 
 from vrmpy_tune.cli.options import Json
 from vrmpy_tune.cli.streams import one_document, say
-from vrmpy_tune.errors import ToolchainError
+from vrmpy_tune.errors import ToolchainError, VrmpyTuneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -58,9 +58,40 @@ def report_text(document: dict[str, Any]) -> str:
 
 
 def _report() -> dict[str, Any]:
+    from vrmpy_tune.records.shipped import sources
     from vrmpy_tune.toolchain.doctor import doctor
 
-    return report_document(doctor())
+    return report_document([*doctor(), *map(stored_records, sources())])
+
+
+def stored_records(source: str) -> Check:
+    """Say how many records a store holds, and how many of them the packet scheduler fell short of.
+
+    Parameters
+    ----------
+    source:
+        One of the stores that are read by default.
+    """
+    from vrmpy_tune.records import open_store
+    from vrmpy_tune.records.record import UNKNOWN_GENERATOR
+    from vrmpy_tune.toolchain.codegen import FALLBACK
+    from vrmpy_tune.toolchain.doctor import Check, Status
+
+    try:
+        with open_store(source, readonly=True) as store:
+            total, where = store.count(), store.location
+            fallbacks = store.count_made_by(FALLBACK.name)
+            unknown = store.count_made_by(UNKNOWN_GENERATOR)
+    except VrmpyTuneError as error:
+        return Check("records", Status.WARNING, str(error))
+    detail = f"{total} in {where}"
+    if fallbacks:
+        detail += f", {fallbacks} with LLVM's packets (not understood by the packet scheduler)"
+    if unknown:
+        detail += f", {unknown} of unknown code generators"
+        remedy = f"vrmpy-tune records verify --restamp --records {where}"
+        return Check("records", Status.OK, detail, remedy)
+    return Check("records", Status.OK, detail)
 
 
 def report_document(checks: Sequence[Check]) -> dict[str, Any]:

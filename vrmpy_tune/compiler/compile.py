@@ -12,6 +12,7 @@ from vrmpy_tune.compiler.artifact import (
     write_manifest,
 )
 from vrmpy_tune.device.open import open_device
+from vrmpy_tune.device.protocol import why_unverified
 from vrmpy_tune.errors import MissingRecordError
 from vrmpy_tune.measurement import DEFAULT_METRIC, METRICS
 from vrmpy_tune.records.location import open_stores
@@ -108,11 +109,14 @@ class CompileReport:
         The artifact directory and the target's name.
     tasks:
         One for each workload.
+    unverified:
+        Why nothing was run although that was asked for: no simulator runs the target.
     """
 
     artifact: Path
     target: str
     tasks: tuple[CompiledTask, ...]
+    unverified: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of ``compile --json``."""
@@ -123,6 +127,7 @@ class CompileReport:
         return {
             "artifact": str(self.artifact),
             "target": self.target,
+            "unverified": self.unverified,
             "tasks": [task.as_json() for task in self.tasks],
             "tensorized": tensorized,
         }
@@ -153,7 +158,8 @@ def compile_workloads(
     metric:
         The only metric whose records count; all, in order, by default.
     device:
-        Where to verify; ``None`` to compile only.
+        Where to verify; ``None`` to compile only.  Code for a target that no simulator runs is
+        compiled only, and the report says so.
     strict:
         Fail if a workload has no record that applies, before anything is built.  One by anchor
         does apply.
@@ -184,6 +190,7 @@ def compile_workloads(
         raise MissingRecordError(" ".join(missed))
     choices = [choose(one) for one in found]
     opened = None if device is None else open_device(device)
+    unverified = None if opened is None else why_unverified(opened.info(), target)
     try:
         with CodegenPool(1) as pool:
             tasks = tuple(
@@ -191,7 +198,7 @@ def compile_workloads(
                     choice,
                     target,
                     pool,
-                    opened,
+                    None if unverified else opened,
                     metric=metric or DEFAULT_METRIC,
                     compare_untuned=compare_untuned,
                 )
@@ -201,7 +208,7 @@ def compile_workloads(
         if opened is not None:
             opened.close()
     _write(output, target, tasks)
-    return CompileReport(output, target.name, tasks)
+    return CompileReport(output, target.name, tasks, unverified)
 
 
 def _compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from vrmpy_tune.tune.candidate import code_generator
 if TYPE_CHECKING:
     import numpy as np
 
-    from vrmpy_tune.device.protocol import Device
+    from vrmpy_tune.device.protocol import Device, RunResult
     from vrmpy_tune.target import HexagonTarget
     from vrmpy_tune.toolchain.codegen import CodeGenerator
     from vrmpy_tune.toolchain.pool import CodegenPool
@@ -131,16 +132,58 @@ def run_kernel(
     DeviceError
         If the device cannot run it at all, or is gone.
     """
-    import hashlib
+    time_metric = metric if is_time(metric) else None
+    result = run_once(kernel, input_sets, device, target, time_metric=time_metric, limits=limits)
+    return measurement_of(kernel, result, verifier, device, target=target, metric=metric)
 
+
+def run_once(
+    kernel: Kernel,
+    input_sets: tuple[tuple[np.ndarray, ...], ...],
+    device: Device,
+    target: HexagonTarget,
+    *,
+    time_metric: str | None = None,
+    limits: Limits | None = None,
+) -> RunResult:
+    """Run a kernel and return what the device says, unjudged.
+
+    Parameters
+    ----------
+    time_metric:
+        Metric of the time that is to be estimated besides.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot run it at all, or is gone.
+    """
     with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as directory:
         path = Path(directory) / "kernel.o"
         path.write_bytes(kernel.code)
-        time_metric = metric if is_time(metric) else None
         job = Job(path, "main", kernel.inputs, (kernel.output,), time_metric)
         result = device.run(job, input_sets, target, limits or Limits())
     if result.outcome is Outcome.DEVICE_LOST:
-        raise DeviceError(f"The kernel of {verifier.workload} did not run: {result.message}")
+        raise DeviceError(f"The device did not run a kernel: {result.message}")
+    return result
+
+
+def measurement_of(
+    kernel: Kernel,
+    result: RunResult,
+    verifier: Verifier,
+    device: Device,
+    *,
+    target: HexagonTarget,
+    metric: str,
+) -> Measurement:
+    """Return what a run of a kernel says by a metric, if its output is right.
+
+    Raises
+    ------
+    VerificationError
+        If the run failed or an output differs from the reference.
+    """
     measured = verifier.measure(
         result,
         target=target.name,

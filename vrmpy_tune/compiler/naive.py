@@ -10,8 +10,9 @@ from tvm.tirx.script import builder as T
 
 from search_spaces.aim import TOTAL
 from search_spaces.space import Space
-from vrmpy_tune.compiler.naive_operators import write_operator
+from vrmpy_tune.compiler.naive_operators import can_write, write_operator
 from vrmpy_tune.device.protocol import TensorSpec
+from vrmpy_tune.errors import BuildError
 from vrmpy_tune.intrin.requantize import Element, Epilogue, Operands, store_requantized
 from vrmpy_tune.target import VECTOR_BYTES
 from vrmpy_tune.workload import NUMPY_TYPES, Contraction, Conv2d, Dense
@@ -27,7 +28,20 @@ if TYPE_CHECKING:
 
 
 def naive_module(workload: Workload) -> tvm.IRModule:
-    """Return plain loops over plain operands, for LLVM to do its best with."""
+    """Return plain loops over plain operands, for LLVM to do its best with.
+
+    Raises
+    ------
+    BuildError
+        If no loops are known for the operator.
+    """
+    contracts = isinstance(workload, (Dense, Conv2d))
+    if not contracts and not can_write(workload):
+        raise BuildError(
+            f"There are no plain loops for the operator '{workload.operator}', so that {workload} "
+            "cannot be compiled without a schedule. They belong in "
+            "vrmpy_tune/compiler/naive_operators.py."
+        )
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         T.func_attr({"global_symbol": "main", "tirx.noalias": True})
@@ -35,8 +49,10 @@ def naive_module(workload: Workload) -> tvm.IRModule:
             one.name: T.arg(one.name, T.buffer(one.shape, one.numpy_type, align=VECTOR_BYTES))
             for one in (*workload.operands, workload.output)
         }
-        if not write_operator(workload, list(named.values())) and isinstance(workload, Contraction):
+        if isinstance(workload, (Dense, Conv2d)):
             _contraction(workload, named)
+        else:
+            write_operator(workload, list(named.values()))
     return tvm.IRModule({"main": builder.get()})
 
 
@@ -71,14 +87,14 @@ def naive_output(workload: Workload) -> TensorSpec:
     return TensorSpec(workload.output.shape, workload.output.numpy_type)
 
 
-def _contraction(workload: Contraction, named: dict[str, Any]) -> None:
+def _contraction(workload: Dense | Conv2d, named: dict[str, Any]) -> None:
     sums = named["output"]
     if workload.out != "i32":
         sums = T.sblock_alloc_buffer(workload.output_shape, "int32", align=VECTOR_BYTES)
         IRBuilder.name("sums", sums)
     if isinstance(workload, Dense):
         _dense(workload, named, sums)
-    elif isinstance(workload, Conv2d):
+    else:
         _conv2d(workload, named, sums)
     if workload.out != "i32":
         _requantize(workload, named, sums)

@@ -31,25 +31,22 @@ if TYPE_CHECKING:
     from vrmpy_tune.workload import Workload
 
 
-def write_operator(workload: Workload, buffers: Sequence[Any]) -> bool:
+def can_write(workload: Workload) -> bool:
+    """Return whether a workload's operator is one of this module."""
+    return type(workload) in _WRITERS
+
+
+def write_operator(workload: Workload, buffers: Sequence[Any]) -> None:
     """Write the loops of an operator into the function being built.
 
     Parameters
     ----------
     workload:
-        What to compute.
+        What to compute: one that :func:`can_write` knows.
     buffers:
         Its plain operands, and its output.
-
-    Returns
-    -------
-    written:
-        Whether it is one of the operators of this module.
     """
-    write = _WRITERS.get(type(workload))
-    if write is not None:
-        write(workload, *buffers)
-    return write is not None
+    _WRITERS[type(workload)](workload, *buffers)
 
 
 def _elementwise(workload: Any, *buffers: Any) -> None:

@@ -140,6 +140,19 @@ class DeviceInfo:
     versions: dict[str, str] = field(default_factory=dict)
 
 
+def why_unverified(info: DeviceInfo, target: HexagonTarget) -> str | None:
+    """Return why code for a target that no simulator runs cannot be verified on a device.
+
+    ``None`` if the device runs it, or if there is a simulator that would: then it is an error to
+    leave the verification out.
+    """
+    if target.name in info.targets or target.qemu_cpu:
+        return None
+    return (
+        f"QEMU has no model of {target.name}, and the device ({info.description}) does not run it."
+    )
+
+
 class Device(Protocol):
     """Something that runs kernels.  All methods may be called from several threads at once."""
 

@@ -49,7 +49,7 @@ class Nursery:
         ours, theirs = socket.socketpair()
         environment = {**environment_without_key(), "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vrmpy_tune.farm.zygote", str(theirs.fileno())],
+            [sys.executable, "-B", "-m", "vrmpy_tune.farm.zygote", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,

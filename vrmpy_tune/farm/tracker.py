@@ -92,7 +92,7 @@ class Tracker:
             probe.bind((LOOPBACK, 0))
             self._stock_port = int(probe.getsockname()[1])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vrmpy_tune.farm.stock", str(self._stock_port)],
+            [sys.executable, "-B", "-m", "vrmpy_tune.farm.stock", str(self._stock_port)],
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             env=environment_without_key(),

@@ -12,6 +12,7 @@ from search_spaces import spaces_for
 from vrmpy_tune.compiler.choice import choose
 from vrmpy_tune.compiler.compile import STATUS
 from vrmpy_tune.device.open import open_device
+from vrmpy_tune.device.protocol import why_unverified
 from vrmpy_tune.errors import MissingRecordError
 from vrmpy_tune.measurement import METRICS
 from vrmpy_tune.model.agreement import NOT_COMPARED
@@ -29,6 +30,7 @@ from vrmpy_tune.workload.inputs import INPUT_SETS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from vrmpy_tune.device.protocol import Device
     from vrmpy_tune.model.agreement import Agreement
     from vrmpy_tune.model.building import BuiltKernel
     from vrmpy_tune.model.executable import Executable
@@ -114,6 +116,8 @@ class NetworkReport:
         Wall-clock seconds of each step.
     agreement:
         How the interpreter compares with another runtime of the model's file.
+    unverified:
+        Why nothing was run although that was asked for: no simulator runs the target.
     """
 
     artifact: Path
@@ -123,6 +127,7 @@ class NetworkReport:
     packets_critical: int | None
     seconds: Mapping[str, float]
     agreement: Agreement = NOT_COMPARED
+    unverified: str | None = None
 
     @property
     def tensorized(self) -> dict[str, list[int]]:
@@ -140,6 +145,7 @@ class NetworkReport:
             "packets_critical": self.packets_critical,
             "verified": self.packets_total is not None,
             "reference": self.agreement.as_json(),
+            "unverified": self.unverified,
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
         }
 
@@ -186,7 +192,8 @@ def compile_network(
     metric:
         The only metric whose records count; all, in order, by default.
     device:
-        Where to verify; ``None`` to compile only.
+        Where to verify; ``None`` to compile only.  Code for a target that no simulator runs is
+        compiled only, and the report says so.
     strict:
         Fail if a task has no record that applies, before anything is built.  One by anchor does
         apply.
@@ -223,9 +230,13 @@ def compile_network(
     clock.begin("kernels", f"Building {len(tasks)} kernels")
     executable = build_executable(network, choices, target)
     executions: tuple[Execution, ...] = ()
+    unverified = None
     if device is not None:
         clock.begin("verification", "Comparing the device with the interpreter")
-        executions = _verify(network, executable, target, device)
+        with open_device(device) as opened:
+            unverified = why_unverified(opened.info(), target)
+            if unverified is None:
+                executions = _verify(network, executable, target, opened)
     clock.begin("artifact", f"Writing {output}")
     slowest = max(executions, key=lambda one: one.counts.packets_total, default=None)
     built = dict(zip(executable.tables.kernels, executable.kernels, strict=True))
@@ -238,7 +249,7 @@ def compile_network(
         )
         for task in tasks
     )
-    manifest = _manifest(compiled, target, source, device)
+    manifest = _manifest(compiled, target, source, bool(executions))
     manifest["reference"] = agreement.as_json()
     write_network(output, network, executable, manifest)
     return NetworkReport(
@@ -249,6 +260,7 @@ def compile_network(
         None if slowest is None else slowest.counts.packets_critical,
         clock.end(),
         agreement,
+        unverified,
     )
 
 
@@ -291,11 +303,11 @@ def _require_records(tasks: Sequence[NetworkTask], lookups: Sequence[Resolution]
 
 
 def _verify(
-    network: Network, executable: Executable, target: HexagonTarget, device: str
+    network: Network, executable: Executable, target: HexagonTarget, opened: Device
 ) -> tuple[Execution, ...]:
     tables = executable.tables
     inputs = drawn_inputs(network)
-    with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as place, open_device(device) as opened:
+    with tempfile.TemporaryDirectory(prefix="vrmpy-tune-") as place:
         path = Path(place) / OBJECT
         path.write_bytes(executable.code)
         program = Program(path, tables.inputs, tables.outputs, tables.parameters)
@@ -319,7 +331,7 @@ def _manifest(
     compiled: Sequence[CompiledNetworkTask],
     target: HexagonTarget,
     source: Mapping[str, str] | None,
-    device: str | None,
+    verified: bool,
 ) -> dict[str, Any]:
     kept = (
         "workload", "count", "space", "record", "metric", "status", "lookup", "reason", "vrmpy",
@@ -332,7 +344,7 @@ def _manifest(
         "model": dict(source or {}),
         "kernels": [{name: entry[name] for name in kept} for entry in entries],
         "tensorized": tensorized(tuple((one.task, one.built) for one in compiled)),
-        "verified": list(INPUT_SETS) if device is not None else [],
+        "verified": list(INPUT_SETS) if verified else [],
     }
 
 

@@ -41,7 +41,7 @@ class JsonLinesStore(MemoryReader):
         problems: list[LineProblem] = []
         records: list[Record] = []
         failures: list[Failure] = []
-        for file in _files(path):
+        for file in files_of(path):
             for item in read_json_lines(file):
                 if isinstance(item, LineProblem):
                     problems.append(item)
@@ -56,7 +56,8 @@ class JsonLinesStore(MemoryReader):
         super().__init__(str(path), records, failures)
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Return a record file, or the record files of a directory in order."""
     if not path.is_dir():
         return [path]
     return sorted({*path.glob("*.jsonl"), *path.glob("*/*.jsonl")})

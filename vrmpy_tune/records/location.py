@@ -83,6 +83,17 @@ def open_store(where: str | Path, readonly: bool = False) -> RecordReader:
     return JsonLinesStore(path)
 
 
+def record_files(where: str | Path) -> list[Path] | None:
+    """Return the JSON Lines files that a store consists of, or ``None`` if it is a database."""
+    text = str(where)
+    path = Path(where).expanduser()
+    if "://" in text or (path.suffix in _DATABASE_SUFFIXES and not path.is_dir()):
+        return None
+    from vrmpy_tune.records.jsonlines_store import files_of
+
+    return files_of(path)
+
+
 def open_stores(where: Iterable[str | Path]) -> StoreView:
     """Open several stores for reading, as one; earlier ones take precedence.
 

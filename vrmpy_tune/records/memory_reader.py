@@ -144,6 +144,10 @@ class MemoryReader(ClosedOnExit):
         """See :meth:`vrmpy_tune.records.store.RecordReader.count`."""
         return sum(1 for _ in self.iterate(workload, target, metric))
 
+    def count_made_by(self, generator: str) -> int:
+        """See :meth:`vrmpy_tune.records.store.RecordReader.count_made_by`."""
+        return sum(record.generator == generator for record in self.iterate())
+
     def finished_run(self, key: str) -> FinishedRun | None:
         """See :meth:`vrmpy_tune.records.store.RecordReader.finished_run`."""
         return self._finished.get(key)

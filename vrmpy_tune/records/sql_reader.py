@@ -7,6 +7,7 @@ left is read from the file without it (:mod:`vrmpy_tune.records.salvage`).
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -221,6 +222,15 @@ class SqlReader(ClosedOnExit):
         return self._ask(
             lambda: self._scalar(statement),
             lambda saved: saved.count(workload, target, metric),
+        )
+
+    def count_made_by(self, generator: str) -> int:
+        """See :meth:`vrmpy_tune.records.store.RecordReader.count_made_by`."""
+        # Quotation marks inside a text are escaped in JSON, so that nothing else reads like this.
+        named = RECORDS.c.body.contains(f'"generator":{json.dumps(generator)}', autoescape=True)
+        statement = select(func.count()).select_from(RECORDS).where(named)
+        return self._ask(
+            lambda: self._scalar(statement), lambda saved: saved.count_made_by(generator)
         )
 
     def finished_run(self, key: str) -> FinishedRun | None:

@@ -93,6 +93,9 @@ class RecordReader(Protocol):
     ) -> int:
         """Return how many records there are, of those that match; damaged ones count."""
 
+    def count_made_by(self, generator: str) -> int:
+        """Return how many records name this code generator; damaged ones may count."""
+
     def finished_run(self, key: str) -> FinishedRun | None:
         """Return the finished run with this key."""
 

@@ -157,6 +157,12 @@ class StoreView:
             return len(self.ids())
         return sum(1 for _ in self.iterate(workload, target, metric))
 
+    def count_made_by(self, generator: str) -> int:
+        """See :meth:`vrmpy_tune.records.store.RecordReader.count_made_by`."""
+        if len(self._stores) == 1:
+            return self._stores[0].count_made_by(generator)
+        return sum(record.generator == generator for record in self.iterate())
+
     def finished_run(self, key: str) -> FinishedRun | None:
         """See :meth:`vrmpy_tune.records.store.RecordReader.finished_run`."""
         found = (store.finished_run(key) for store in self._stores)

@@ -199,7 +199,7 @@ def draw(
     if fixed:
         space, chosen = fixed_schedule(workload, target)
         (task,) = (task for task in tasks if task.space.name == space.name)
-        candidates.append(Candidate.of(workload, space, chosen, task.structural_hash))
+        candidates.append(Candidate.of(task, chosen))
     while len(candidates) < number:
         for task in tasks:
             generate = task.space.generator(workload, target)
