@@ -65,12 +65,14 @@ FEW_DENSE: Final[dict[str, Sequence[Any]]] = EPILOGUES | {
     "kind": ("dense",),
     "pixels": (1, 5, 14),
     "outputs": (32, 64, 65),
-    "depth": (3, 33, 64),
+    "depth": (3, 33),
     "out": ("u8", "i8"),
     "requant": ("tensor", "channel"),
 }
 FEW_CONV2D: Final[dict[str, Sequence[Any]]] = FEW_DENSE | {
-    "kind": ("3x3", "1x1 groups", "3x3 nchw", "depthwise 3x3"),
+    "kind": ("3x3", "1x1 groups", "depthwise 3x3"),
+    "pixels": (1, 5),
+    "outputs": (32, 65),
     "rows": (1, 2),
 }
 """One size of each way to store bytes: remainders of rows by 4, and of vectors by 4."""
