@@ -40,6 +40,7 @@ FORMS: Final = (
     "v{d} = vxor(v20,v21)",
     "v{d}.w = vadd(v20.w,v21.w)",
     "v{e}:{d} = vcombine(v20,v21)",
+    "v{e}:{d}.h = vadd(v20.ub,v21.ub)",
     "v{d} = valign(v20,v21,r0)",
     "v{d}.h = vasr(v20.w,v21.w,r0):rnd:sat",
     "v{d}.ub = vpack(v20.h,v21.h):sat",

@@ -99,6 +99,8 @@ _FORMS: Final = (
     # Multiplications: by a scalar, two a packet; else one.
     _Form(rf"{_V} \+?= v(?:rmpy|dmpy)\({_V},{_R}\.\w+\)\S*", _XTYPE, (_M0, _M1), 1),
     _Form(rf"(?:{_V}|{_VV}) [+\-]?= v(?:rmpy|dmpy|tmpy|mpa|mpy\w*){_OF}", _XTYPE, (_M0 | _M1,), 2),
+    # A sum that is wider than what it adds up goes through the multipliers.
+    _Form(rf"{_VV} = (?:vadd|vsub)\({_V},{_V}\)\S*", _XTYPE, (_M0 | _M1,)),
     # Vectors on any pipe, and pairs on either two.
     _Form(rf"{_V} = {_V}", _ANY_SLOT, _ANY_PIPE),
     _Form(
