@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,9 +11,19 @@ from typing import Any
 import pytest
 
 from tests.records.samples import DENSE, SPACE, TOOLCHAIN, V68, measurement, record
+from vrmpy_tune.cli.application import run
 from vrmpy_tune.errors import RecordFormatError, StaleRecordError, UsageError
-from vrmpy_tune.measurement import QEMU_CRITICAL, QEMU_PACKETS
-from vrmpy_tune.records import Record, export_tvm_json, identify_among, import_tvm_json
+from vrmpy_tune.measurement import PACKET_METRICS, QEMU_CRITICAL, QEMU_PACKETS
+from vrmpy_tune.records import (
+    Record,
+    canonical_trace,
+    export_json_lines,
+    export_tvm_json,
+    identify_among,
+    import_tvm_json,
+    open_stores,
+)
+from vrmpy_tune.records.shipped import shipped_records
 
 
 @cache
@@ -131,3 +144,70 @@ def test_seconds_out_of_range_are_a_bad_line(tmp_path: Path, seconds: str) -> No
     report = import_tvm_json(tmp_path, metric=QEMU_PACKETS, target=V68, identify=identify)
     assert not report.traces
     assert len(report.problems) == 1
+
+
+COMMAND = "import sys; from vrmpy_tune.cli.application import run; sys.exit(run(sys.argv[1:]))"
+
+
+def exported(records: list[Record], directory: Path) -> tuple[int, dict[str, int]]:
+    """Export records in a process in which nothing was replayed before; return how it ended."""
+    source = directory / "some.jsonl"
+    export_json_lines(records, source)
+    words = ["records", "export", str(directory / "tvm"), "--tvm", "--records", str(source)]
+    ended = subprocess.run(
+        [sys.executable, "-c", COMMAND, *words, "--json"], capture_output=True, check=False
+    )
+    return ended.returncode, json.loads(ended.stdout)
+
+
+def shipped(metric: str) -> list[Record]:
+    where = shipped_records()
+    assert where is not None
+    with open_stores([str(where)]) as stores:
+        return stores.query(metric=metric)
+
+
+def rules_of(record: Record) -> set[str]:
+    """Return the kinds of tensorization rules in a record's trace."""
+    instructions, _ = json.loads(record.trace)
+    return {one[2][0].split("/")[0] for one in instructions if one[0] == "Tensorize"}
+
+
+def test_records_with_every_kind_of_rule_are_exported(tmp_path: Path) -> None:
+    chosen: list[Record] = []
+    kinds: set[str] = set()
+    for one in shipped(QEMU_CRITICAL):
+        if rules_of(one) - kinds:
+            chosen.append(one)
+            kinds |= rules_of(one)
+    assert len(kinds) > 5
+    assert exported(chosen, tmp_path) == (
+        0,
+        {"path": str(tmp_path / "tvm"), "written": len(chosen), "stale": 0},
+    )
+
+
+@pytest.mark.slow_sweep
+@pytest.mark.parametrize("metric", PACKET_METRICS)
+def test_every_shipped_record_is_exported(tmp_path: Path, metric: str) -> None:
+    chosen = shipped(metric)
+    code, document = exported(chosen, tmp_path)
+    assert (code, document["written"], document["stale"]) == (0, len(chosen), 0)
+
+
+def test_an_export_that_leaves_records_out_is_an_error_and_names_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "a.jsonl"
+    sound = next(one for one in shipped(QEMU_PACKETS) if one.workload.startswith("max_pool2d"))
+    instructions, decisions = json.loads(sound.trace)
+    instructions[0][2] = ["no_such_block", "main"]
+    trace = canonical_trace([instructions, decisions])
+    stale = replace(sound, identity=replace(sound.identity, trace=trace))
+    export_json_lines([sound, stale], source)
+    code = run(["records", "export", str(tmp_path / "tvm"), "--tvm", "--records", str(source)])
+    out, err = capsys.readouterr()
+    assert code == StaleRecordError.exit_code
+    assert "Wrote 1 lines" in out
+    assert "1 records left out" in out
+    assert f"Left out: {stale.short_id} of {stale.workload}" in err

@@ -19,7 +19,7 @@ from vrmpy_tune.cli.records_common import (
     open_own,
 )
 from vrmpy_tune.cli.records_output import print_json
-from vrmpy_tune.errors import RecordFormatError, UsageError
+from vrmpy_tune.errors import RecordFormatError, StaleRecordError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,11 @@ def export_file(
     records: Sources = None,
     as_json: Json = False,
 ) -> None:
-    """Write records to JSON Lines, sorted, or to a directory in TVM's form."""
+    """Write records to JSON Lines, sorted, or to a directory in TVM's form.
+
+    With --tvm, exits 6 if a record was left out because its trace does not replay; all others are
+    written nevertheless.
+    """
     from vrmpy_tune.records import export_json_lines, export_tvm_json
 
     with open_for_reading(records) as stores:
@@ -90,13 +94,17 @@ def export_file(
         export = export_tvm_json(found, path, _program_of)
         written, stale = export.written, len(export.stale)
         for record, reason in export.stale:
-            print(f"{record.short_id} no longer replays: {reason}", file=sys.stderr)
+            what = f"{record.short_id} of {record.workload} ({record.space})"
+            print(f"Left out: {what}: {reason}", file=sys.stderr)
     else:
         written = export_json_lines(found, path, failed)
     if as_json:
         print_json({"path": str(path), "written": written, "stale": stale})
     else:
-        print(f"Wrote {written} lines to {path}.")
+        left_out = f", {stale} records left out" if stale else ""
+        print(f"Wrote {written} lines to {path}{left_out}.")
+    if stale:
+        raise typer.Exit(StaleRecordError.exit_code)
 
 
 def _import_lines(store: Store, path: Path, strict: bool) -> tuple[dict[str, int], list[str]]:
