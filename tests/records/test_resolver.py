@@ -252,8 +252,7 @@ def test_only_records_of_the_program_that_was_asked_about_are_taken(reader_of: R
         alone = Resolver(reader_of(other), TARGETS[V68], toolchain=TOOLCHAIN, replay=Replays())
         missed = alone.resolve(workload, program)
         assert (missed.record, missed.status) == (None, Status.MISSING)
-        assert "1 records of" in missed.reason
-        assert "other forms of the program" in missed.reason
+        assert missed.reason.startswith("1 records are of other forms of the program")
 
 
 def test_a_miss_says_how_to_tune(reader_of: ReaderOf) -> None:

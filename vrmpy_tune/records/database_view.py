@@ -11,15 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import tvm_ffi
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from search_spaces import spaces_for
-from vrmpy_tune.errors import WorkloadError
 from vrmpy_tune.measurement import METRICS
+from vrmpy_tune.records.recognition import Recognizer
 from vrmpy_tune.records.resolver import Resolver
-from vrmpy_tune.workload import parse_workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,37 +112,16 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
         self.records, self.target = records, target
         self.resolver = Resolver(records, target, metrics, exact=exact)
         self.report = report if report is not None else AppliedReport()
-        self.programs: dict[int, list[tuple[tvm.IRModule, str]]] = {}
-        self._index()
-
-    def _index(self) -> None:
-        """Build the programs of all workloads that have records, packed and plain."""
-        for text in self.records.workloads():
-            try:
-                workload = parse_workload(text)
-            except WorkloadError:
-                continue  # of a newer version, or of nobody's
-            for space in spaces_for(workload, self.target):
-                for module in (space.module(workload), space.plain_module(workload)):
-                    known = self.programs.setdefault(tvm_ffi.structural_hash(module), [])
-                    known.append((module, text))
-
-    def _recognize(self, module: tvm.IRModule) -> str | None:
-        for known, workload in self.programs.get(tvm_ffi.structural_hash(module), []):
-            if tvm_ffi.structural_equal(known, module):
-                return workload
-        return None
+        self.programs = Recognizer(records.workloads(), target)
 
     def _resolution(self, module: tvm.IRModule) -> Resolution | None:
         """Return what applies to ``module``; ``None`` if it is no workload's program."""
-        recognized = self._recognize(module)
-        if recognized is None:
-            return None
-        return self.resolver.resolve(parse_workload(recognized), module)
+        workload = self.programs.recognize(module)
+        return None if workload is None else self.resolver.resolve(workload, module)
 
     def has_workload(self, mod: tvm.IRModule) -> bool:
         """Whether the module is the program of a workload that has records."""
-        return self._recognize(mod) is not None
+        return self.programs.recognize(mod) is not None
 
     def commit_workload(self, mod: tvm.IRModule) -> Any:
         """Return the module as MetaSchedule's workload; nothing is stored."""
@@ -165,7 +141,7 @@ class DatabaseView(ms.database.PyDatabase):  # type: ignore[misc]
         """Return the best record of each known program."""
         return [
             entry
-            for known in self.programs.values()
+            for known in self.programs.programs.values()
             for module, _ in known
             for entry in self._tuning_records(module)
         ]

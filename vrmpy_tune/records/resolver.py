@@ -371,6 +371,11 @@ class _Search:
         return f"{reason}."
 
     def _miss_reason(self, *, is_stale: bool) -> str:
+        other = self._passed(Verdict.OTHER_PROGRAM)
+        before = f"{other} records are of other forms of the program than this. " if other else ""
+        return before + self._why_missed(is_stale=is_stale)
+
+    def _why_missed(self, *, is_stale: bool) -> str:
         target = self.resolver.target.name
         what, tune = f"{self.workload} on {target}", f"vrmpy-tune tune '{self.workload}'"
         if worse := self._passed(Verdict.WORSE, only_own=True):
@@ -385,11 +390,6 @@ class _Search:
             return (
                 f"{self._passed(Verdict.STALE, only_own=True)} records of {what} no longer replay. "
                 f"Tune it again: {tune} --target {target}"
-            )
-        if other := self._passed(Verdict.OTHER_PROGRAM, only_own=True):
-            return (
-                f"{other} records of {what} are of other forms of the program, and none of this "
-                f"one. Tune it again: {tune} --target {target}"
             )
         if foreign := self._passed(Verdict.OTHER_TOOLCHAIN, only_own=True):
             return (
