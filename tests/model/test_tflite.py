@@ -415,6 +415,27 @@ def test_padding_before_anything_else_is_refused(tmp_path: Path) -> None:
     refused(path, "operator PAD that makes the tensor 'padded' is supported before convolutions")
 
 
+@pytest.mark.parametrize("kind", ["RESHAPE", "PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D"])
+@pytest.mark.parametrize(("factor", "shift"), [(2, 0), (1, 3)])
+def test_copies_to_another_quantization_are_refused(
+    tmp_path: Path, kind: str, factor: float, shift: int
+) -> None:
+    def build(w: TfliteWriter, x: Handle) -> Handle:
+        if kind == "RESHAPE":
+            made = w.reshape("copy", x, (1, prod(x.shape)))
+        elif kind == "PAD":
+            made = w.pad("copy", x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        else:
+            made = w.pool(kind, "copy", x, (2, 2))
+        quantization = w.graph.tensors[made.index].quantization
+        quantization.scale = [quantization.scale[0] * factor]
+        quantization.zeroPoint = [quantization.zeroPoint[0] + shift]
+        return w.conv("conv", made, 3, padding=VALID) if kind == "PAD" else made
+
+    path = written(tmp_path / "model.tflite", build)
+    refused(path, f"{kind} that makes the tensor 'copy' has another quantization than the tensor")
+
+
 def test_wide_activations_are_refused_by_their_tensor(tmp_path: Path) -> None:
     def build(w: TfliteWriter, x: Handle) -> Handle:
         conv = w.conv("conv", x, 7)

@@ -32,7 +32,7 @@ from vrmpy_tune.model.rules.movement import (
     moved,
 )
 from vrmpy_tune.model.rules.pooling import average_pool, mean
-from vrmpy_tune.model.scope import Quantized, Scope, Target
+from vrmpy_tune.model.scope import HALF, Quantized, Scope, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -210,6 +210,10 @@ class _Rewrite:
             assert step is not None
             return made, self._scope.quantization(step).dtype
         moved_result = self._integers(value)
+        if moved_result is not None and moved_result.off > HALF:
+            step = self._graph.step(value)
+            assert step is not None
+            self._scope.check_bounds(step, moved_result)
         if moved_result is None:
             step = self._graph.step(value)
             last = step.describe() if step else "an input"
@@ -252,11 +256,12 @@ class _Rewrite:
             inner = step.arguments[0]
             clipped = _clipped(step, target)
             source = self._integers(inner)
-            if source is not None:
+            if source is not None and not source.off:
                 return requantized(self._scope, step.name, source, clipped)
             return self._kernel(inner, clipped)
         source = self._integers(value)
-        if source is not None:
+        # Bounds between two elements are rounded to the target's scale, not to the source's.
+        if source is not None and (not source.off or source.same_quantization(target)):
             name = step.name if step is not None else "requantize"
             return requantized(self._scope, name, source, target)
         if step is None:
@@ -303,17 +308,36 @@ class _Rewrite:
             return moved(self._scope, step, source, shape_of(value))
         if step.operator in ACTIVATIONS:
             clipped = _clipped(step, Target(source.scale, source.zero_point, EVERYTHING))
-            return replace(source, value=requantized(self._scope, step.name, source, clipped))
+            value = requantized(self._scope, step.name, source, clipped)
+            return replace(source, value=value, off=max(source.off, _off(step, source)))
         scale, zero_point = self._scope.quantization(step).of_activations(step)
         return replace(source, scale=scale, zero_point=zero_point)
+
+
+def _bounds(step: Step) -> tuple[float, float]:
+    """Return the smallest and the largest value that an activation leaves."""
+    if step.operator == "clip":
+        smallest, largest = (float(one.value) for one in step.arguments[1:3])
+        return smallest, largest
+    return 0.0, np.inf
+
+
+def _off(step: Step, source: Quantized) -> float:
+    """Return how far, in units, the bounds that an activation sets are from elements at most."""
+    lowest, highest = EVERYTHING
+    low, high = (one / source.scale + source.zero_point for one in _bounds(step))
+    effective = [one for one, some in ((low, low > lowest), (high, high < highest)) if some]
+    furthest = max(
+        (abs(float(np.clip(np.rint(one), *EVERYTHING)) - one) for one in effective), default=0
+    )
+    # Scales and bounds are floats of 32 bits, which seldom divide without a rest.
+    return furthest if furthest > FLOAT_REST else 0.0
 
 
 def _clipped(step: Step, target: Target) -> Target:
     """Return the target with the bounds that an activation leaves."""
     low, high = target.bounds
-    smallest, largest = 0.0, np.inf
-    if step.operator == "clip":
-        smallest, largest = (float(one.value) for one in step.arguments[1:3])
+    smallest, largest = _bounds(step)
     lowest, highest = (
         int(np.clip(np.rint(one / target.scale) + target.zero_point, *EVERYTHING))
         for one in (smallest, largest)
@@ -324,6 +348,9 @@ def _clipped(step: Step, target: Target) -> Target:
 
 EVERYTHING: Final = (0, 255)
 """Bounds of unsigned bytes."""
+
+FLOAT_REST: Final = EVERYTHING[1] * 2.0**-22
+"""What two roundings to floats of 32 bits move a quotient of up to 255 by, and some more."""
 
 ACTIVATIONS: Final = ("nn.relu", "clip")
 PASSING: Final = ("dequantize", *ACTIVATIONS, *MOVES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from tvm import ir, relax
@@ -31,12 +31,15 @@ class Quantized:
         The tensor's shape in the float graph, images with the channels first.
     scale, zero_point:
         What its elements mean.
+    off:
+        By how much of a unit elements are moved where a bound of an activation lies between two.
     """
 
     value: Any
     shape: tuple[int, ...]
     scale: float
     zero_point: int
+    off: float = 0.0
 
     def same_quantization(self, other: Quantized | Target) -> bool:
         """Whether elements of both mean the same."""
@@ -122,13 +125,19 @@ class Scope:
             return value
         return bind(self.builder, "view", relax.op.reshape(value, shape))
 
-    def activations(self, step: Step, index: int) -> Quantized:
+    def activations(self, step: Step, index: int, target: Target | None = None) -> Quantized:
         """Return an argument of a step as integers.
+
+        Parameters
+        ----------
+        target:
+            How the result is quantized, if its values are at most as far off as the argument's.
 
         Raises
         ------
         ModelError
-            If it is not quantized; the message names the node.
+            If it is not quantized, or clipped at a bound that no element is; the message names the
+            node.
         """
         found = self.move(step.arguments[index])
         if found is None:
@@ -138,11 +147,32 @@ class Scope:
                 f"{step.describe()} takes {source}, which is not quantized; "
                 "quantize the model with QuantizeLinear and DequantizeLinear around every operator."
             )
+        self.check_bounds(step, found, target)
         return found
+
+    def check_bounds(self, step: Step, source: Quantized, target: Target | None = None) -> None:
+        """Refuse what an activation clipped at a bound that is no element of its tensor.
+
+        Parameters
+        ----------
+        target:
+            As :meth:`activations` has it: half a unit of the result is rounding.
+        """
+        rounding = target is not None and source.off * source.scale / target.scale <= HALF
+        if source.off and not rounding:
+            raise ModelError(
+                f"{step.describe()} takes a tensor that is clipped at a bound between two of its "
+                f"elements, {source.off:.2g} units of its scale of {source.scale:g} from the "
+                "nearest; quantize it again behind the activation, or choose a scale that has the "
+                "bound."
+            )
 
     def quantization(self, step: Step) -> Quantization:
         """Return scale and zero point of a ``quantize`` or ``dequantize`` step."""
         return quantization(self.graph, step)
 
+
+HALF: Final = 0.5
+"""What rounding moves a result by at most, in units of its scale."""
 
 _HIGHEST = np.iinfo(np.uint8).max

@@ -187,6 +187,24 @@ class _Writer:
         parameters = self._quantized(operator, tensor)[1:]
         self.graph.quantized(tensor.name, value, parameters, tensor.name)
 
+    def check_copies(self, operator: Operator, source: Tensor) -> None:
+        """Refuse an operator that moves elements as they are to a tensor where they mean another.
+
+        TFLite demands that both have one scale and one zero point; its runtimes copy bytes, or
+        refuse the file.
+        """
+        result = operator.output
+        pairs = zip(
+            self._parameters(operator, source), self._parameters(operator, result), strict=True
+        )
+        if source.dtype == result.dtype and all(np.array_equal(*pair) for pair in pairs):
+            return
+        raise ModelError(
+            f"{operator.describe()} has another quantization than the tensor '{source.name}' that "
+            "it takes; TFLite demands one scale and one zero point of both. Put a QUANTIZE between "
+            "them."
+        )
+
     def clipped(self, operator: Operator, value: str, number: int) -> str:
         """Write an activation, by its number in the schema."""
         if number not in ACTIVATIONS:
@@ -286,6 +304,7 @@ def _pool(writer: _Writer, operator: Operator) -> None:
     window = [operator.options["FilterHeight"], operator.options["FilterWidth"]]
     value = writer.float_of(operator, source)
     assert source is not None
+    writer.check_copies(operator, source)
     kind = "MaxPool" if operator.kind == "MAX_POOL_2D" else "AveragePool"
     value = writer.graph.emit(
         kind, operator.output.name, [value], kernel_shape=window,
@@ -331,6 +350,7 @@ def _reshape(writer: _Writer, operator: Operator) -> None:
     source = operator.inputs[0]
     value = writer.float_of(operator, source)
     assert source is not None
+    writer.check_copies(operator, source)
     shape = operator.output.shape
     writer.finish(operator, _reshaped(writer, operator, value, source.shape, shape))
 
@@ -353,6 +373,7 @@ def _pad(writer: _Writer, operator: Operator) -> None:
         raise ModelError(
             f"{operator.describe()} pads batch or channels; only images can be padded."
         )
+    writer.check_copies(operator, source)
     (top, bottom), (left, right) = table[1:3].tolist()
     writer.pads[operator.output.name] = (source, (top, left, bottom, right))
 

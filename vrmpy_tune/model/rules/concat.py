@@ -30,6 +30,7 @@ def concat(scope: Scope, step: Step, target: Target) -> Any:
                 f"{step.describe()} takes a tensor that is not quantized, its input {index}; "
                 "quantize the model with QuantizeLinear and DequantizeLinear around every operator."
             )
+        scope.check_bounds(step, source, target)
         value = requantized(scope, f"{step.name}.part{index}", source, target)
         values.append(value)
         shapes.append(_held(source.shape))

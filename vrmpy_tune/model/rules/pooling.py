@@ -20,7 +20,7 @@ SPATIAL = (2, 3)
 
 def average_pool(scope: Scope, step: Step, target: Target) -> Any:
     """Write the average of each window; of all pixels where there is one window of all."""
-    source = scope.activations(step, 0)
+    source = scope.activations(step, 0, target)
     included = int(bool(step.attributes.count_include_pad))
     window = AvgPool2d(**_window(step, source), include_pad=included)
     if (window.kh, window.kw) == (window.h, window.w) and not any(window.pad):
@@ -41,7 +41,7 @@ def mean(scope: Scope, step: Step, target: Target) -> Any:
     ModelError
         If the average is over other axes.
     """
-    source = scope.activations(step, 0)
+    source = scope.activations(step, 0, target)
     axes = tuple(int(axis) % len(source.shape) for axis in step.attributes.axis or ())
     if len(source.shape) != 4 or axes != SPATIAL:
         raise ModelError(
