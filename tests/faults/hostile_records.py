@@ -246,11 +246,13 @@ class Child:
         from vrmpy_tune.errors import StaleRecordError
         from vrmpy_tune.replay import replay_identity
         from vrmpy_tune.reverify import Reverifier
+        from vrmpy_tune.tune.candidate import code_generator
 
         try:
             schedule = replay_identity(mutant.identity)
         except StaleRecordError as error:
             return f"stale: {error}"
+        code_generator(schedule.mod)
         key = f"{mutant.workload} {structural_hash(schedule.mod)}"
         if key not in self.verdicts:
             self.verdicts[key] = "replays"

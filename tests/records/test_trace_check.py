@@ -69,6 +69,8 @@ def test_every_shipped_record_passes() -> None:
         ((0, 5, 2), [3, -1], "as many factors"),
         ((0, 17, 2), ["1", -1], "its attributes"),
         ((0, 37, 2), [[0, 1, 2], [0.1, 0.2, 0.7, 0.0]], "probabilities"),
+        ((0, 37, 2), [[0, 1, 2, 64], [0.1, 0.2, 0.7, 0.0]], "counted from 0"),
+        ((0, 37, 2), [[0, 1, 2, True], [0.1, 0.2, 0.7, 0.0]], "its attributes"),
         ((0, 39, 1), ["b53", "v16"], "the code generator"),
         ((0, 39, 2), ["pragma_import_c"], "annotates"),
         ((0, 0), "GetSBlock", "not one of TVM's"),

@@ -232,6 +232,9 @@ def _check_numbers(index: int, instruction: _Instruction, defined: set[str]) -> 
         case "SamplePerfectTile", [int(parts), int(largest)]:
             if not (2 <= parts == len(outputs) <= MAX_PARTS and largest >= 1):
                 raise _wrong(index, name, "it does not return as many factors as it says")
+        case "SampleCategorical", [list(values), _] if values != list(range(len(values))):
+            # Such a value is an index of a table: a code generator.
+            raise _wrong(index, name, "its values are not counted from 0")
         case "SampleCategorical", [list(values), list(probabilities)]:
             if len(values) != len(probabilities) or not all(
                 isinstance(one, int | float) and 0 <= one <= 1 for one in probabilities
