@@ -112,7 +112,7 @@ def test_the_manifest_says_where_the_kernels_come_from(compiled: Path) -> None:
     manifest = read_network(compiled).manifest
     assert manifest["tensorized"] == {"conv2d": [2, 2], "dense": [1, 1]}
     assert manifest["verified"] == ["random", "extremes", "largest"]
-    assert set(manifest["toolchain"]) == {"tvm", "tvm_ffi", "zig"}
+    assert set(manifest["toolchain"]) == {"tvm", "tvm_ffi", "zig", "packets", "lowering"}
     assert [kernel["status"] for kernel in manifest["kernels"]] == ["missing"] * 5
     vrmpy = [kernel["vrmpy"] > 0 for kernel in manifest["kernels"]]
     assert vrmpy == [True, True, False, False, True]

@@ -50,6 +50,9 @@ _FIRST_ROWS: Final = 4
 _MOST_ROWS: Final = 512
 """Rows that are read at once: few at first, for most questions are for the best."""
 
+_FIRST_ENTRIES: Final = 256
+"""Entries of the index that are read at once; all others only for those who want more."""
+
 _AFTER_ANY_ID: Final = "g"
 """Sorts behind the digits of ids."""
 
@@ -308,8 +311,18 @@ class SqlReader(ClosedOnExit):
         here = "" if toolchain is None else toolchain_key(toolchain)
         first = [case((columns.toolchain == here, 0), else_=1)] if here else []
         ordered = statement.order_by(*first, *GROUP, *BEST_FIRST)
-        yield from self._of(
-            self._read(lambda connection: [tuple(row) for row in connection.execute(ordered)])
+        # Most callers take a few: entries of all rows are read for those who go on.
+        entries = self._entries(ordered.limit(_FIRST_ENTRIES))
+        yield from self._of(entries)
+        if len(entries) == _FIRST_ENTRIES:
+            seen = {entry[0] for entry in entries}
+            yield from self._of([one for one in self._entries(ordered) if one[0] not in seen])
+
+    def _entries(self, statement: Select[_Entry]) -> list[_Entry]:
+        return self._read(
+            lambda connection: [
+                (one.id, one.value, one.packets_total) for one in connection.execute(statement)
+            ]
         )
 
     def _of(self, entries: Sequence[_Entry]) -> Iterator[Record]:

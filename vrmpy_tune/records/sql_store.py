@@ -6,7 +6,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy import Connection, Table, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from vrmpy_tune.errors import UsageError
 from vrmpy_tune.records.sql_errors import StoreUnreachableError
@@ -152,8 +151,11 @@ def _put_imported(connection: Connection, traces: Iterable[ImportedTrace]) -> in
 
 def _put(connection: Connection, table: Table, row: Row, *, replace: bool) -> bool:
     """Insert a row unless its id is there; then replace it, if asked.  Return whether it is new."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(**row).on_conflict_do_nothing()
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    statement = insert(table).values(**row).on_conflict_do_nothing()
     # Without the option, SQLAlchemy does not ask PostgreSQL's driver for the count of an insert.
     result = connection.execute(statement, execution_options={"preserve_rowcount": True})
     is_new = result.rowcount == 1
