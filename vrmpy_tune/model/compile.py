@@ -25,10 +25,13 @@ from vrmpy_tune.records.location import open_stores
 from vrmpy_tune.records.resolver import Resolver
 from vrmpy_tune.toolchain.codegen import provenance
 from vrmpy_tune.toolchain.versions import require_toolchain
+from vrmpy_tune.tune.draws import plain_trace
 from vrmpy_tune.workload.inputs import INPUT_SETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from tvm.s_tir import Trace
 
     from vrmpy_tune.device.protocol import Device
     from vrmpy_tune.model.agreement import Agreement
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from vrmpy_tune.model.tasks import NetworkTask
     from vrmpy_tune.records.resolution import Resolution
     from vrmpy_tune.target import HexagonTarget
+    from vrmpy_tune.tune.draws import PlainTrace
 
 TENSORIZED: Final = ("conv2d", "dense")
 """Operators every layer of which should hold vrmpy instructions."""
@@ -73,8 +77,7 @@ class CompiledNetworkTask:
         total = critical = None
         if self.packets is not None:
             total, critical = (sum(column) for column in zip(*self.packets, strict=True))
-        space, schedule = self.built.choice.space, self.built.choice.schedule
-        estimate = round(space.estimate(workload, schedule.trace)) * self.task.count
+        estimate = round(self._estimate()) * self.task.count
         reached = total or max(bound, estimate)
         return {
             "name": self.task.layers[0],
@@ -98,6 +101,15 @@ class CompiledNetworkTask:
             "ceiling_fraction": bound / total if total else None,
             "missing_costs_at_most": None if found.status.is_hit else reached - bound,
         }
+
+    def _estimate(self) -> float:
+        """Return the packet arithmetic's estimate for one layer."""
+        choice = self.built.choice
+        trace: Trace | PlainTrace = choice.schedule.trace
+        if not len(trace.insts) and choice.found.record is not None:
+            # A trace of an older version was replayed in another process, which keeps none.
+            trace = plain_trace(choice.found.record.trace)
+        return choice.space.estimate(self.task.workload, trace)
 
 
 @dataclass(frozen=True)
