@@ -156,7 +156,7 @@ def test_records_are_drawn(command: Command, tmp_path: Path) -> None:
         opened.add(record(300_000, DENSE))
     figure = tmp_path / "records.png"
     ended = command("records", "plot", figure, "--records", tmp_path / "a.db", "--json")
-    assert ended.document == {"path": str(figure), "records": 1, "curves": 0}
+    assert ended.document == {"path": str(figure), "records": 1, "drawn": 1, "curves": 0}
     assert figure.stat().st_size > 1000
     ended = command("records", "plot", tmp_path / "records.gif", "--records", tmp_path / "a.db")
     assert ended.code == 2

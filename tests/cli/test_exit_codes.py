@@ -218,6 +218,7 @@ def test_ctrl_c_while_commands_are_imported_is_a_sentence_and_exit_code_130(wait
     # The interruption comes at the first import of a command, or during the command's own work.
     source = """
 import builtins, os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 real = builtins.__import__
 def interrupted(name, *rest):
     if name == "{module}":
