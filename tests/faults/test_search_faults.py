@@ -150,7 +150,8 @@ def test_row_8_a_code_generator_that_misbehaves_costs_its_candidates_only(
     )
     seconds = time.monotonic() - started
     failed = [one for one in _measured(events) if one.outcome is not Outcome.OK]
-    assert {one.outcome for one in failed} <= outcomes, failed
+    # The fixed rule comes first, so that others may be cut as hopeless.
+    assert {one.outcome for one in failed} <= {*outcomes, Outcome.CUT}, failed
     assert result.measured == 6 > len(failed)
     assert all(one.message for one in failed)
     with open_store(tmp_path / "store.db", readonly=True) as store:

@@ -557,8 +557,10 @@ def test_a_store_of_version_1_migrates(version_1: str) -> None:
     with SqlStore(version_1, readonly=True) as store:
         assert store.query() == migrated
         assert [one.value for one in migrated] == [1000, 600, 300, 800, 900]
-        assert [one.id for one in store.failures()] == [failure(6).id]
-        assert store.imported() == [imported(7)]
+        # Their ids in the frozen store: traces of samples have changed since.
+        assert [one.id[:16] for one in store.failures()] == ["0c79ed5703d4f7fd"]
+        assert [one.id[:16] for one in store.imported()] == ["7595aa902fb16030"]
+        assert store.imported()[0].claimed == imported(7).claimed
         assert store.finished_runs() == [FinishedRun("0" * 64, migrated[3].id, {"trials": 1})]
     with SqlStore(version_1) as store:
         assert not store.add(migrated[0])

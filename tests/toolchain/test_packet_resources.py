@@ -46,6 +46,14 @@ FORMS: Final = (
     "v{d}.ub = vpack(v20.h,v21.h):sat",
     "v{e}:{d} = vshuff(v20,v21,r0)",
     "v{d} = vsplat(r20)",
+    "v{d} = vand(q0,r20)",
+    "v{d} = vmux(q0,v20,v21)",
+    "q{p} = vcmp.gt(v20.w,v21.w)",
+    "v{d}.ub = vmax(v20.ub,v21.ub)",
+    "v{d}.b = vpacke(v20.h,v21.h)",
+    "v{d}.b = vshuffe(v20.b,v21.b)",
+    "v{d} = vlalign(v20,v21,#1)",
+    "v{d}.w += vmpyo(v20.w,v21.h):<<1:rnd:sat:shift",
 )
 """One of each kind of resources; numbers of results are filled in by place in the packet."""
 

@@ -113,7 +113,16 @@ def test_choices_made_after_errors_were_seen_are_undone_one_by_one(
     vmemu = rows["a vmemu takes the port of L2 for the lines that it touches"]
     assert vmemu["held_out"] != report["with_all"]["held_out"]
     # The streams have no scalar loads that miss L1, so that the fit cannot tell 0 from 1.
-    assert report["by_the_fitting_group"]["values"] == {"packet_cycles": 2, "l1_miss_cycles": 0}
+    decided = report["by_the_fitting_group"]
+    assert decided["values"]["l1_miss_cycles"] == 0
+    with Calibration(few) as made:
+        fits = {
+            cycles: choices.errors_of(
+                made, PROFILE.with_values({"packet_cycles": cycles, "l1_miss_cycles": 0})
+            ).fit
+            for cycles in (2, 3)
+        }
+    assert decided["values"]["packet_cycles"] == min(fits, key=lambda cycles: fits[cycles])
     text = choices.choices_text(report)
     assert all(one.name in text for one in choices.CHOICES)
     assert "none of the choices" in text

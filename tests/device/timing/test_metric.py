@@ -16,6 +16,8 @@ from vrmpy_tune.measurement import (
     HVX_TIME_8GEN1,
     HVX_TIME_888,
     PACKET_METRICS,
+    QEMU_CRITICAL,
+    QEMU_PACKETS,
     TIME_METRICS,
     figure_text,
 )
@@ -26,7 +28,8 @@ def test_every_time_metric_has_a_profile_of_its_version() -> None:
 
 
 def test_figures_are_told_with_their_unit() -> None:
-    assert figure_text(1234, PACKET_METRICS[0]) == "1,234 packets"
+    assert figure_text(1234, QEMU_PACKETS) == "1,234 packets"
+    assert figure_text(1234, QEMU_CRITICAL) == "1,234 packets on the critical path"
     assert figure_text(1234, HVX_TIME_8GEN1) == "1.234 us"
 
 

@@ -101,6 +101,8 @@ _FORMS: Final = (
     _Form(rf"(?:{_V}|{_VV}) [+\-]?= v(?:rmpy|dmpy|tmpy|mpa|mpy\w*){_OF}", _XTYPE, (_M0 | _M1,), 2),
     # A sum that is wider than what it adds up goes through the multipliers.
     _Form(rf"{_VV} = (?:vadd|vsub)\({_V},{_V}\)\S*", _XTYPE, (_M0 | _M1,)),
+    # A predicate is spread over bytes by a multiplication with the scalar.
+    _Form(rf"{_V} \|?= vand\(!?q\d,{_R}\)", _XTYPE, (_M0, _M1), 1),
     # Vectors on any pipe, and pairs on either two.
     _Form(rf"{_V} = {_V}", _ANY_SLOT, _ANY_PIPE),
     _Form(
