@@ -111,6 +111,8 @@ class _Program:
             return [b, channel, y, x]
         if self.geometry.flat:
             height, width = shape[1], shape[2]
+            if shape[0] * height == 1:
+                return [0, 0, x, channel]  # TVM does not simplify x // width of a part of a row
             return [x // (height * width), x // width % height, x % width, channel]
         return [b, y, x, channel]
 

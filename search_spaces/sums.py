@@ -91,7 +91,9 @@ def _pixels_in_vector(geometry: Geometry, width: int, step: tuple[int, int]) -> 
         return 0
     # Not words == 1: the words of pixels that were moved apart may lie 32 bytes apart.
     if geometry.pitch == REDUCE and width >= LANES:
-        in_place = geometry.depth == REDUCE and not geometry.channels_first
+        # Of joined rows, no vector may hold the end of one and the beginning of the next.
+        rows = geometry.line == width or geometry.line % LANES == 0
+        in_place = geometry.depth == REDUCE and not geometry.channels_first and rows
         return LANES if geometry.is_staged or in_place else 0
     pixels = VECTOR_BYTES // geometry.pitch
     fits = geometry.pitch in (32, 64) and width % pixels == 0 and geometry.line % pixels == 0

@@ -45,6 +45,9 @@ CONV2D: Final = (
     "conv2d:n=2,h=7,w=7,ci=8,co=32,kh=1,kw=1,stride=2,pad=0,groups=2,lhs=i8,rhs=u8,layout=nchw",
     "conv2d:n=1,h=3,w=33,ci=5,co=7,kh=3,kw=3,stride=1,pad=1,lhs=u8,rhs=i8",
     "conv2d:n=2,h=5,w=6,ci=133,co=9,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=i8",
+    # Joined rows, and one row, that are not whole vectors of pixels of one word.
+    "conv2d:n=1,h=2,w=63,ci=4,co=7,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=i8",
+    "conv2d:n=1,h=1,w=63,ci=4,co=7,kh=1,kw=1,stride=1,pad=0,lhs=u8,rhs=i8",
     # One row of outputs over several rows of inputs, whose pixels are moved apart.
     "conv2d:n=1,h=3,w=6,ci=5,co=7,kh=3,kw=3,stride=1,pad=0,lhs=u8,rhs=u8",
 )
