@@ -102,3 +102,17 @@ def test_every_design_space_is_drawn_from() -> None:
     shelves = [Shelf([Item(name, 1, number) for number in range(9)]) for name in "abc"]
     drawn = draw_all(shelves, 4, np.random.default_rng(0))  # type: ignore[arg-type]
     assert Counter(one.design for one in drawn) == {"a": 4, "b": 4, "c": 4}
+
+
+def test_no_more_are_picked_than_asked_though_seeds_fill_the_population() -> None:
+    items = [Item("a", 100 + step) for step in range(9)]
+    random = np.random.default_rng(0)
+    picked = first_population(
+        items,
+        lambda one: one.cost,
+        2,
+        items[:2],
+        random,
+        explored=1,  # type: ignore[arg-type,attr-defined,return-value]
+    )
+    assert [one.key for one in picked] == [one.key for one in items[:2]]

@@ -82,7 +82,8 @@ def first_population(
             picked[draw.key] = draw
             taken[design] = taken.get(design, 0) + 1
     ranked = sorted(draws, key=estimate)
-    others = unexplored(ranked, [estimate(draw) for draw in ranked], picked, explored)
+    left = min(explored, count - len(picked))
+    others = unexplored(ranked, [estimate(draw) for draw in ranked], picked, left)
     return [*picked.values(), *others]
 
 
